@@ -1,0 +1,379 @@
+/* Owns the checks within an Application: releases, schemas, databases, layout, observe, health. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/str.h"
+#include "lib/spec/check.h"
+#include "lib/spec/node.h"
+
+static bool has_database(const struct application *app, const char *name)
+{
+    for (size_t i = 0; i < app->databases.count; i++) {
+        if (str_equal(LIST_AT(&app->databases, struct app_database_spec, i)->name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void complain_no_database(const struct checker *c, const void *field, const char *key,
+                                 const char *name, const struct application *app)
+{
+    const char **names = ARENA_ARRAY(c->arena, app->databases.count, const char *);
+    for (size_t i = 0; i < app->databases.count; i++) {
+        names[i] = LIST_AT(&app->databases, struct app_database_spec, i)->name;
+    }
+    check_say(c, field, "%s: the application has no database \"%s\"%s", key, name,
+              app->databases.count > 0 ? check_hint(c, name, names, app->databases.count)
+                                       : ": add databases:");
+}
+
+/* ---- releases ---- */
+
+/* A listed version has to be one word of a range. */
+static bool is_range_word(const char *version)
+{
+    return strpbrk(version, " \t\n\r|,<>=*^~!") == NULL && strstr(version, "..") == NULL &&
+           version[0] != '-';
+}
+
+static void check_release_version(const struct checker *c, const struct release_spec *release)
+{
+    struct error e = {0};
+    if (release->version == NULL || !c->scheme_known) {
+        return;
+    }
+    if (c->spec->scheme.kind == VERSION_LISTED) {
+        if (strlen(release->version) > LIMIT_VERSION_BYTES || !is_range_word(release->version)) {
+            check_say(c, &release->version,
+                      "version %s: a listed version is one word without blanks, \"..\" and the "
+                      "signs of ranges, "
+                      "at most %d bytes",
+                      text_quote(c->arena, release->version), LIMIT_VERSION_BYTES);
+        }
+    } else if (version_check(&c->spec->scheme, release->version, &e) < 0) {
+        check_say(c, &release->version, "%s", e.message);
+    }
+}
+
+struct ordered_release {
+    const struct release_spec *release;
+    const struct version_scheme *scheme;
+};
+
+static int by_version(const void *left, const void *right)
+{
+    const struct ordered_release *a = left;
+    const struct ordered_release *b = right;
+    int order = a->scheme->kind == VERSION_LISTED
+                    ? strcmp(a->release->version, b->release->version)
+                    : (int)version_compare(a->scheme, a->release->version, b->release->version);
+    return order != 0 ? order : (a->release < b->release ? -1 : 1);
+}
+
+static void check_duplicate_releases(const struct checker *c, const struct application *app)
+{
+    struct ordered_release *sorted =
+        ARENA_ARRAY(c->arena, app->releases.count, struct ordered_release);
+    size_t count = 0;
+    for (size_t i = 0; i < app->releases.count; i++) {
+        const struct release_spec *release = LIST_AT(&app->releases, const struct release_spec, i);
+        if (release->version != NULL &&
+            (c->spec->scheme.kind == VERSION_LISTED ||
+             version_check(&c->spec->scheme, release->version, NULL) == 0)) {
+            sorted[count++] = (struct ordered_release){release, &c->spec->scheme};
+        }
+    }
+    if (count < 2 || !c->scheme_known) {
+        return;
+    }
+    qsort(sorted, count, sizeof(*sorted), by_version);
+    const struct release_spec *first = sorted[0].release;
+    for (size_t i = 1; i < count; i++) {
+        const struct release_spec *next = sorted[i].release;
+        bool same =
+            c->spec->scheme.kind == VERSION_LISTED
+                ? strcmp(first->version, next->version) == 0
+                : version_compare(&c->spec->scheme, first->version, next->version) == VERSION_EQUAL;
+        if (!same) {
+            first = next;
+            continue;
+        }
+        check_say(c, &next->version, "release \"%s\" is the same version as \"%s\" at line %d",
+                  next->version, first->version, marks_find(c->marks, &first->version).line);
+    }
+}
+
+static void check_artifacts(const struct checker *c, const struct release_spec *release)
+{
+    for (size_t i = 0; i < release->artifact.count; i++) {
+        const struct artifact_spec *a = LIST_AT(&release->artifact, const struct artifact_spec, i);
+        for (size_t j = 0; j < i; j++) {
+            const struct artifact_spec *b =
+                LIST_AT(&release->artifact, const struct artifact_spec, j);
+            if (str_equal(a->os, b->os) && str_equal(a->arch, b->arch)) {
+                check_say(c, a, "two artifacts are for %s/%s: give each its own os and arch",
+                          a->os != NULL ? a->os : "any os", a->arch != NULL ? a->arch : "any arch");
+                break;
+            }
+        }
+    }
+}
+
+static void check_schemas(const struct checker *c, const struct application *app,
+                          const struct release_spec *release)
+{
+    struct error e = {0};
+    for (size_t i = 0; i < release->schema.count; i++) {
+        const struct pair *pair = &release->schema.items[i];
+        uint64_t number;
+        if (!has_database(app, pair->key)) {
+            complain_no_database(c, &pair->key, "schema", pair->key, app);
+        }
+        if (!str_to_u64(pair->value, INT64_MAX - 1, &number)) {
+            check_say(c, &pair->value, "schema of %s should be a whole number, found %s", pair->key,
+                      text_quote(c->arena, pair->value));
+        }
+    }
+    for (size_t i = 0; i < release->runs_with.count; i++) {
+        const struct pair *pair = &release->runs_with.items[i];
+        const char *own = pairs_get(&release->schema, pair->key);
+        struct int_ranges ranges;
+        uint64_t number;
+        if (!has_database(app, pair->key)) {
+            complain_no_database(c, &pair->key, "runs_with", pair->key, app);
+        }
+        if (int_ranges_parse(c->arena, pair->value, &ranges, &e) < 0) {
+            check_say(c, &pair->value, "runs_with of %s: %s", pair->key, e.message);
+        } else if (own != NULL && str_to_u64(own, INT64_MAX - 1, &number) &&
+                   !int_ranges_have(&ranges, (int64_t)number)) {
+            check_say(c, &pair->value,
+                      "runs_with of %s is %s, which leaves out the release's own schema %s",
+                      pair->key, text_quote(c->arena, pair->value), own);
+        }
+    }
+}
+
+static void check_releases(const struct checker *c, const struct application *app)
+{
+    for (size_t i = 0; i < app->releases.count; i++) {
+        const struct release_spec *release = LIST_AT(&app->releases, const struct release_spec, i);
+        check_release_version(c, release);
+        check_artifacts(c, release);
+        check_schemas(c, app, release);
+    }
+    check_duplicate_releases(c, app);
+}
+
+/* ---- paths, databases, layout ---- */
+
+static void check_named_releases(const struct checker *c, const struct application *app,
+                                 const char *key, const struct strings *versions)
+{
+    for (size_t i = 0; i < versions->count; i++) {
+        if (application_release(app, versions->items[i]) == NULL) {
+            check_say(c, &versions->items[i], "%s: \"%s\" is no release of the application", key,
+                      versions->items[i]);
+        }
+    }
+}
+
+static void check_paths(const struct checker *c, const struct application *app)
+{
+    const struct paths_spec *paths = app->paths;
+    if (paths == NULL || !c->scheme_known) {
+        return;
+    }
+    if (c->spec->scheme.kind == VERSION_LISTED && (paths->up != NULL || paths->down != NULL)) {
+        check_say(c, paths->up != NULL ? (const void *)&paths->up : &paths->down,
+                  "paths: a rule on majors needs versions with numbers; these are listed");
+    }
+    check_named_releases(c, app, "required", &paths->required);
+    check_named_releases(c, app, "forbidden", &paths->forbidden);
+    for (size_t i = 0; i < paths->forbidden.count; i++) {
+        for (size_t j = 0; j < paths->required.count; j++) {
+            if (version_compare(&c->spec->scheme, paths->forbidden.items[i],
+                                paths->required.items[j]) == VERSION_EQUAL) {
+                check_say(c, &paths->forbidden.items[i], "\"%s\" is both required and forbidden",
+                          paths->forbidden.items[i]);
+            }
+        }
+    }
+}
+
+static void check_migrations(const struct checker *c, const struct migrations_spec *m)
+{
+    switch ((enum migration_format_kind)m->format) {
+    case FORMAT_NONE:
+        check_say(c, m,
+                  "migrations need format: morph with dir:, or external: with the tool's commands");
+        break;
+    case FORMAT_MORPH:
+        if (m->external != NULL) {
+            check_say(c, &m->external, "format: morph and external: exclude each other");
+        }
+        if (m->dir == NULL) {
+            check_say(c, &m->format, "format: morph needs dir:, the folder of the migration files");
+        }
+        break;
+    case FORMAT_EXTERNAL:
+        if (m->external == NULL) {
+            check_say(c, &m->format, "format: external needs external: with up, down and ledger");
+        }
+        if (m->dir != NULL) {
+            check_say(
+                c, &m->dir,
+                "dir: belongs to a format that Lockstep reads: an external tool finds its own");
+        }
+        break;
+    }
+    check_path_inside(c, &m->dir, "dir", m->dir);
+}
+
+static void check_layout(const struct checker *c, const struct layout_spec *layout)
+{
+    if (layout == NULL) {
+        return;
+    }
+    check_path_absolute(c, &layout->path, "path", layout->path);
+    for (size_t i = 0; i < layout->keep.count; i++) {
+        check_path_inside(c, &layout->keep.items[i], "keep", layout->keep.items[i]);
+    }
+}
+
+static void check_ports(const struct checker *c, const struct strings *ports)
+{
+    for (size_t i = 0; i < ports->count; i++) {
+        uint64_t port;
+        if (strstr(ports->items[i], "${") == NULL &&
+            (!str_to_u64(ports->items[i], 65535, &port) || port == 0)) {
+            check_say(c, &ports->items[i], "ports: %s is no port from 1 to 65535",
+                      text_quote(c->arena, ports->items[i]));
+        }
+    }
+}
+
+void check_application(const struct checker *c, const struct application *app)
+{
+    check_releases(c, app);
+    check_paths(c, app);
+    check_layout(c, app->layout);
+    check_ports(c, &app->ports);
+    check_checks(c, &app->health);
+    if (app->observe != NULL) {
+        check_regex(c, &app->observe->matches, app->observe->matches, 1);
+    }
+    for (size_t i = 0; i < app->databases.count; i++) {
+        const struct app_database_spec *database =
+            LIST_AT(&app->databases, const struct app_database_spec, i);
+        if (database->migrations != NULL) {
+            check_migrations(c, database->migrations);
+        }
+    }
+}
+
+/* ---- extra steps ---- */
+
+static void check_range(const struct checker *c, const void *field, const char *key,
+                        const char *text)
+{
+    const struct range *range;
+    struct error e = {0};
+    if (text != NULL && c->scheme_known &&
+        range_parse(c->arena, &c->spec->scheme, text, &range, &e) < 0) {
+        check_say(c, field, "%s: %s", key, e.message);
+    }
+}
+
+static void check_wait(const struct checker *c, const struct wait_action *wait)
+{
+    check_regex(c, &wait->matches, wait->matches, 0);
+    if (wait->file != NULL) {
+        return;
+    }
+    if (wait->matches != NULL) {
+        check_say(c, &wait->matches,
+                  "matches: belongs to wait: { file }; for http and command write it inside");
+    }
+    if (wait->stall_ms != 0) {
+        check_say(c, &wait->stall_ms,
+                  "stall: belongs to wait: { file }: only a file can be seen growing");
+    }
+}
+
+static void check_do(const struct checker *c, const struct extra_step *step,
+                     const struct action *action)
+{
+    if (action->sql != NULL && step->scope != SCOPE_DATABASE) {
+        check_say(c, &action->sql, "sql needs scope: database, which says where it runs");
+    }
+    if (step->scope == SCOPE_DATABASE && (action->service != NULL || action->health != NULL)) {
+        check_say(c, action->service != NULL ? (const void *)&action->service : &action->health,
+                  "service and health are for nodes: with scope: database there is none");
+    }
+    if (action->wait != NULL) {
+        check_wait(c, action->wait);
+        if (action->wait->http != NULL) {
+            check_regex(c, &action->wait->http->matches, action->wait->http->matches, 0);
+        }
+        if (action->wait->command != NULL) {
+            check_regex(c, &action->wait->command->matches, action->wait->command->matches, 0);
+        }
+    }
+    if (action->health != NULL) {
+        check_checks(c, &action->health->checks);
+    }
+}
+
+static void check_scope(const struct checker *c, const struct application *app,
+                        const struct extra_step *step)
+{
+    if (step->database != NULL && step->scope != SCOPE_DATABASE) {
+        check_say(c, &step->database, "database: belongs to scope: database");
+    } else if (step->database != NULL && !has_database(app, step->database)) {
+        complain_no_database(c, &step->database, "database", step->database, app);
+    } else if (step->scope == SCOPE_DATABASE && app->databases.count == 0) {
+        check_say(c, &step->scope, "scope: database, but the application has no databases:");
+    }
+    if (step->on != NULL && step->scope != SCOPE_ONCE) {
+        check_say(c, &step->on, "on: belongs to scope: once");
+    }
+}
+
+static void check_step(const struct checker *c, const struct application *app,
+                       const struct extra_step *step)
+{
+    if (step->after == POINT_NONE && step->before == POINT_NONE &&
+        marks_find(c->marks, &step->after).line == 0 &&
+        marks_find(c->marks, &step->before).line == 0) {
+        check_say(c, step, "an extra step needs after: or before: with a point of the hop");
+    }
+    if (step->after != POINT_NONE && step->before != POINT_NONE) {
+        check_say(c, &step->before, "after: and before: exclude each other");
+    }
+    check_scope(c, app, step);
+    if (step->when != NULL) {
+        check_range(c, &step->when->hop_from, "hop_from", step->when->hop_from);
+        check_range(c, &step->when->hop_to, "hop_to", step->when->hop_to);
+    }
+    for (size_t i = 0; i < step->actions.count; i++) {
+        check_do(c, step, LIST_AT(&step->actions, const struct action, i));
+    }
+}
+
+void check_extra_steps(const struct checker *c, const struct application *app)
+{
+    for (size_t i = 0; i < app->extra_steps.count; i++) {
+        const struct extra_step *step = LIST_AT(&app->extra_steps, const struct extra_step, i);
+        check_step(c, app, step);
+        for (size_t j = 0; j < i && step->name != NULL; j++) {
+            const struct extra_step *other = LIST_AT(&app->extra_steps, const struct extra_step, j);
+            if (str_equal(step->name, other->name)) {
+                check_say(c, &step->name,
+                          "extra step \"%s\" is there twice, the first is at line %d", step->name,
+                          marks_find(c->marks, &other->name).line);
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+/* Owns the table of the Cluster: its keys, bounds and words. What needs two values to be judged is
+ * in check.c. */
+#include "lib/spec/spec.h"
+#include "lib/spec/table.h"
+
+static const struct field node_fields[] = {
+    {.key = "name",
+     .type = SHAPE_NAME,
+     AT(node_spec, name),
+     .required = true,
+     .help = "The name that the node's agent enrolled with."},
+    {.key = "zone",
+     .type = SHAPE_NAME,
+     AT(node_spec, zone),
+     .help = "Where it stands; waves spread over zones."},
+    {.key = "roles",
+     .type = SHAPE_STRINGS,
+     AT(node_spec, roles),
+     .scalar_ok = true,
+     .max = 64,
+     .pattern = "[A-Za-z0-9_][A-Za-z0-9._-]*",
+     .pattern_help = "a name of letters, digits, '.', '_' and '-'",
+     .help = "What the node is for; when: { role } asks for it."},
+    {.key = "vars",
+     .type = SHAPE_MAP,
+     AT(node_spec, vars),
+     .max = 256,
+     .help = "Values of this node, used as ${node.NAME}."},
+};
+static const struct shape node_shape = SHAPE("node", node_spec, node_fields);
+
+static const struct field database_fields[] = {
+    {.key = "url",
+     .type = SHAPE_STRING,
+     AT(cluster_database_spec, url),
+     .pattern = "(postgres|postgresql|mysql|mariadb|sqlite)://.+",
+     .pattern_help = "an address such as postgres://user@host/database or sqlite:///path",
+     .help = "The database's address, without its password."},
+    {.key = "url_from",
+     .type = SHAPE_OBJECT,
+     AT(cluster_database_spec, url_from),
+     .shape = &secret_shape,
+     .help = "Where the whole address is read from, when it is a secret."},
+    {.key = "password",
+     .type = SHAPE_OBJECT,
+     AT(cluster_database_spec, password),
+     .shape = &secret_shape,
+     .help = "Where the password is read from."},
+    {.key = "via",
+     .type = SHAPE_NAME,
+     AT(cluster_database_spec, via),
+     .fallback_text = "controller",
+     .help = "Who talks to the database: \"controller\" or a node's name."},
+};
+static const struct shape database_shape =
+    SHAPE("cluster database", cluster_database_spec, database_fields);
+
+/* ---- strategy ---- */
+
+static const struct field rolling_fields[] = {
+    {.key = "canary",
+     .type = SHAPE_INT,
+     AT(rolling_spec, canary),
+     .max = LIMIT_CLUSTER_NODES,
+     .help = "Nodes that go first and are watched."},
+    {.key = "max_unavailable",
+     .type = SHAPE_INT,
+     AT(rolling_spec, max_unavailable),
+     .min = 1,
+     .max = LIMIT_CLUSTER_NODES,
+     .fallback = 1,
+     .help = "Nodes that may be down at the same time."},
+    {.key = "soak",
+     .type = SHAPE_DURATION,
+     AT(rolling_spec, soak_ms),
+     .help = "How long a wave must stay healthy before the next."},
+};
+static const struct shape rolling_shape =
+    SHAPE("rolling", rolling_spec, rolling_fields, .help = "Wave by wave.");
+
+static const char *const if_not_rolling_words[] = {"refuse", "all-at-once", NULL};
+static const char *const on_failure_words[] = {"pause", "abort", NULL};
+
+static const struct field strategy_fields[] = {
+    {.key = "rolling", .type = SHAPE_OBJECT, AT(strategy_spec, rolling), .shape = &rolling_shape},
+    {.key = "all_at_once",
+     .type = SHAPE_BOOL,
+     AT(strategy_spec, all_at_once),
+     .help = "Stop all, move, start all; in short strategy: all-at-once."},
+    {.key = "one_first",
+     .type = SHAPE_BOOL,
+     AT(strategy_spec, one_first),
+     .help = "Start one node and see it healthy before the rest."},
+    {.key = "if_not_rolling",
+     .type = SHAPE_ENUM,
+     AT(strategy_spec, if_not_rolling),
+     .words = if_not_rolling_words,
+     .help = "What to do with a hop that cannot be proved rolling."},
+    {.key = "on_failure",
+     .type = SHAPE_ENUM,
+     AT(strategy_spec, on_failure),
+     .words = on_failure_words,
+     .help = "What to do when a step fails: pause and ask, or abort."},
+};
+static const struct shape strategy_shape =
+    SHAPE("strategy", strategy_spec, strategy_fields, .scalar = "all_at_once",
+          .help = "How the nodes move.");
+
+/* ---- backup, notify ---- */
+
+static const struct field backup_with_fields[] = {
+    {.key = "pg_dump",
+     .type = SHAPE_STRING,
+     AT(backup_with, pg_dump),
+     .help = "pg_dump into this directory at the database's place."},
+    {.key = "sqlite",
+     .type = SHAPE_STRING,
+     AT(backup_with, sqlite),
+     .help = "SQLite's own backup into this directory at the database's place."},
+    {.key = "command",
+     .type = SHAPE_OBJECT,
+     AT(backup_with, command),
+     .scalar_ok = true,
+     .shape = &command_shape,
+     .help = "The site's own procedure; exit status 0 is a backup."},
+};
+static const struct shape backup_with_shape =
+    SHAPE("backup procedure", backup_with, backup_with_fields, .one_of = true);
+
+static const char *const backup_when_words[] = {"always", "lossy", "never", NULL};
+
+static const struct field backup_fields[] = {
+    {.key = "when",
+     .type = SHAPE_ENUM,
+     AT(backup_spec, when),
+     .words = backup_when_words,
+     .help = "Before every run, only before steps that lose data, or never."},
+    {.key = "max_age",
+     .type = SHAPE_DURATION,
+     AT(backup_spec, max_age_ms),
+     .help = "A backup that is younger is good enough."},
+    {.key = "with",
+     .type = SHAPE_OBJECT,
+     AT(backup_spec, with),
+     .shape = &backup_with_shape,
+     .help = "How it is made."},
+};
+static const struct shape backup_shape = SHAPE("backup", backup_spec, backup_fields);
+
+static const char *const notify_words[] = {"start", "gate", "failure", "finish", NULL};
+
+static const struct field notify_fields[] = {
+    {.key = "webhook",
+     .type = SHAPE_STRING,
+     AT(notify_spec, webhook),
+     .required = true,
+     .pattern = "https?://.+",
+     .pattern_help = "an http:// or https:// address",
+     .help = "The address that gets a POST."},
+    {.key = "events",
+     .type = SHAPE_STRINGS,
+     AT(notify_spec, events),
+     .scalar_ok = true,
+     .words = notify_words,
+     .max = 16,
+     .help = "What is told; default: all."},
+};
+static const struct shape notify_shape = SHAPE("notify", notify_spec, notify_fields);
+
+/* ---- the whole ---- */
+
+static const char *const kind_words[] = {"Cluster", NULL};
+
+static const struct field cluster_fields[] = {
+    {.key = "lockstep",
+     .type = SHAPE_INT,
+     AT(cluster, lockstep),
+     .required = true,
+     .min = 1,
+     .max = 1,
+     .help = "The version of this format."},
+    {.key = "kind", .type = SHAPE_STRING, AT(cluster, kind), .required = true, .words = kind_words},
+    {.key = "name", .type = SHAPE_NAME, AT(cluster, name), .required = true},
+    {.key = "application",
+     .type = SHAPE_STRING,
+     AT(cluster, application),
+     .required = true,
+     .help = "An application of the catalog, or the path of a file."},
+    {.key = "version",
+     .type = SHAPE_VERSION,
+     AT(cluster, version),
+     .required = true,
+     .help = "The wanted version, in quotes: the one line that a commit changes."},
+    {.key = "nodes",
+     .type = SHAPE_LIST,
+     AT(cluster, nodes),
+     .required = true,
+     .shape = &node_shape,
+     .min = 1,
+     .max = LIMIT_CLUSTER_NODES},
+    {.key = "databases",
+     .type = SHAPE_DICT,
+     AT(cluster, databases),
+     .shape = &database_shape,
+     .max = LIMIT_CLUSTER_DATABASES,
+     .help = "Where the application's databases are, by their names in the Application."},
+    {.key = "strategy",
+     .type = SHAPE_OBJECT,
+     AT(cluster, strategy),
+     .scalar_ok = true,
+     .shape = &strategy_shape},
+    {.key = "backup", .type = SHAPE_OBJECT, AT(cluster, backup), .shape = &backup_shape},
+    {.key = "notify",
+     .type = SHAPE_LIST,
+     AT(cluster, notify),
+     .scalar_ok = true,
+     .shape = &notify_shape,
+     .max = 64,
+     .help = "Who is told."},
+    {.key = "check",
+     .type = SHAPE_LIST,
+     AT(cluster, check),
+     .scalar_ok = true,
+     .shape = &check_shape,
+     .max = 64,
+     .help = "The site as its users see it: checked at the end."},
+};
+const struct shape cluster_shape =
+    SHAPE("Cluster", cluster, cluster_fields, .help = "What the site knows.");

@@ -1,0 +1,237 @@
+/*
+ * The two documents that people write, as structs (DESIGN.md, "What a user writes"): an
+ * Application, what the vendor knows, and a Cluster, what the site knows. Field order is the order
+ * of the file.
+ */
+#ifndef LOCKSTEP_SPEC_SPEC_H
+#define LOCKSTEP_SPEC_SPEC_H
+
+#include "lib/spec/action.h"
+#include "lib/spec/shape.h"
+#include "lib/spec/version.h"
+
+/* ---- Application ---- */
+
+struct observe_spec {
+    struct command command; /* `command: [..]` */
+    const char *matches;
+};
+
+enum between { BETWEEN_START, BETWEEN_MIGRATE_ONLY };
+
+struct path_rule {          /* paths: up / down */
+    int64_t majors_at_most; /* at_most: { majors: 1 }; 0: any */
+};
+struct paths_spec {
+    struct path_rule *up, *down;
+    int between;             /* enum between; default start */
+    struct strings required; /* releases that a way across them must visit */
+    struct strings forbidden;
+};
+
+struct artifact_spec {
+    const char *os, *arch; /* NULL: any (the short form `artifact: {url, sha256}`) */
+    const char *url;       /* https:, http: or file: */
+    const char *sha256;
+};
+
+struct notes_spec {
+    const char *text;
+    bool ack; /* an operator has to have seen it: apply asks for --ack */
+};
+
+struct release_spec {
+    const char *version;
+    struct list artifact;   /* of struct artifact_spec; a mapping alone is a list of one */
+    struct pairs schema;    /* database -> number ("128") */
+    struct pairs runs_with; /* database -> integer ranges ("126..128") */
+    struct notes_spec *notes;
+};
+
+struct layout_spec {
+    const char *path;
+    struct strings keep;
+    const char *owner; /* user[:group] of the installed tree; NULL: as in the archive's place */
+    bool allow_special;
+    int64_t keep_releases; /* 2 */
+};
+
+struct external_spec { /* an external migrator */
+    int from;          /* enum external_from */
+    struct command up; /* runs in the newer release's tree */
+    struct command down;
+    struct ledger *ledger;
+    struct strings
+        lock_advisory; /* the tool's own advisory lock keys: proved free before it starts */
+    const char *on;    /* a node; default the first */
+    bool partial_ok;   /* the tool goes on from a partial ledger by itself: then it is not asked */
+};
+enum external_from { EXTERNAL_NEWER };
+
+struct migrations_spec {
+    int format;      /* enum migration_format_kind: `format: morph` */
+    const char *dir; /* inside the artifact */
+    struct external_spec *external;
+};
+
+struct app_database_spec {
+    const char *name;
+    struct migrations_spec *migrations;
+};
+
+struct when_spec {
+    int direction;        /* enum when_direction */
+    const char *hop_from; /* a range; NULL: any */
+    const char *hop_to;
+    const char *role; /* nodes that have it; NULL: any */
+};
+enum when_direction { WHEN_ANY, WHEN_UP, WHEN_DOWN };
+
+enum step_scope { SCOPE_NODE, SCOPE_ONCE, SCOPE_DATABASE };
+
+/* The named points of a hop where an extra step can stand: `after: start-requested`. In the order
+ * of a hop. */
+enum step_point {
+    POINT_NONE,
+    POINT_PREFLIGHT,
+    POINT_STAGED,
+    POINT_STOPPED,
+    POINT_BACKED_UP,
+    POINT_MIGRATED,
+    POINT_SWAPPED,
+    POINT_START_REQUESTED,
+    POINT_HEALTHY,
+    POINT_FINISHED,
+};
+
+struct extra_step {
+    const char *name;
+    struct when_spec *when;
+    int scope;            /* enum step_scope */
+    int after, before;    /* enum step_point; exactly one */
+    const char *database; /* SCOPE_DATABASE: which; NULL: every one */
+    const char *on;       /* SCOPE_ONCE: a node or "controller"; default the first node */
+    int64_t timeout_ms;   /* of the whole list; 30m */
+    struct list actions;  /* `do:` of struct action */
+};
+
+enum mixed { MIXED_ALLOWED, MIXED_NEVER };
+
+struct application {
+    int64_t lockstep; /* 1 */
+    const char *kind;
+    const char *name;
+    int versions; /* enum version_scheme_kind */
+    int mixed;    /* enum mixed */
+    struct observe_spec *observe;
+    struct paths_spec *paths;
+    struct list releases; /* of struct release_spec */
+    struct layout_spec *layout;
+    struct service *service;
+    struct strings ports;    /* numbers or ${node.x}: preflight proves them free or ours */
+    struct list health;      /* of struct check */
+    struct list databases;   /* dict of struct app_database_spec */
+    struct list extra_steps; /* of struct extra_step */
+};
+
+/* ---- Cluster ---- */
+
+struct node_spec {
+    const char *name;
+    const char *zone;
+    struct strings roles;
+    struct pairs vars;
+};
+
+struct cluster_database_spec {
+    const char *name;
+    const char *url;
+    struct secret *url_from;
+    struct secret *password;
+    const char *via; /* "controller" or a node */
+};
+
+struct rolling_spec {
+    int64_t canary;
+    int64_t max_unavailable; /* 1 */
+    int64_t soak_ms;
+};
+enum on_failure { ON_FAILURE_PAUSE, ON_FAILURE_ABORT };
+enum if_not_rolling { IF_NOT_ROLLING_REFUSE, IF_NOT_ROLLING_ALL_AT_ONCE };
+struct strategy_spec {
+    struct rolling_spec *rolling; /* NULL with all_at_once: */
+    bool all_at_once;             /* `strategy: all-at-once` in short, or a mapping */
+    bool one_first;               /* start one node and see it healthy before the rest */
+    int if_not_rolling;
+    int on_failure;
+};
+
+enum backup_when { BACKUP_ALWAYS, BACKUP_LOSSY, BACKUP_NEVER };
+struct backup_with {
+    const char *pg_dump; /* a directory on the database's place */
+    const char *sqlite;  /* the same, for SQLite */
+    struct command *command;
+};
+struct backup_spec {
+    int when;
+    int64_t max_age_ms;
+    struct backup_with *with;
+};
+
+struct notify_spec {
+    const char *webhook;
+    struct strings events; /* start, gate, failure, finish */
+};
+
+struct cluster {
+    int64_t lockstep;
+    const char *kind;
+    const char *name;
+    const char *application; /* a catalog name, or a path to a file */
+    const char *version;
+    struct list nodes;     /* of struct node_spec */
+    struct list databases; /* dict of struct cluster_database_spec */
+    struct strategy_spec *strategy;
+    struct backup_spec *backup;
+    struct list notify; /* of struct notify_spec */
+    struct list check;  /* of struct check */
+};
+
+extern const struct shape application_shape;
+extern const struct shape cluster_shape;
+
+/* A parsed file set: the Cluster and the Application that it names, each with its marks. Either may
+ * be NULL when only the other was given. */
+struct spec {
+    struct cluster *cluster;
+    const struct marks *cluster_marks;
+    struct application *application;
+    const struct marks *application_marks;
+    struct version_scheme scheme; /* of the application; `listed` from its releases */
+};
+
+struct spec_file {
+    const char *name; /* for messages */
+    const char *text;
+    size_t len;
+};
+
+/* Reads all documents of all files; an Application that no Cluster names, a second Cluster, an
+ * unknown kind … are complaints. Then checks what the tables cannot: references between the two,
+ * versions, ranges, regular expressions,
+ * ${…} references, duplicate names, missing releases. Everything that is wrong is in `complaints`,
+ * sorted. Returns 0 when there are none, else E_INVALID; *ret holds what could be read. */
+int spec_read(struct arena *arena, const struct spec_file *files, size_t file_count,
+              struct spec *ret, struct complaints *complaints);
+
+/* Lookups; NULL when not there. A release is found by its text, or by an equal version of the scheme (v1.2.3 is 1.2.3). */
+const struct release_spec *application_release(const struct application *app, const char *version);
+const struct node_spec *cluster_node(const struct cluster *cluster, const char *name);
+const struct cluster_database_spec *cluster_database(const struct cluster *cluster,
+                                                     const char *name);
+const char *pairs_get(const struct pairs *pairs, const char *key);
+
+/* Typed access to a struct list: LIST_AT(&app->releases, struct release_spec, i). */
+#define LIST_AT(list, type, i) (&((type *)(list)->items)[i])
+
+#endif

@@ -1,0 +1,78 @@
+/*
+ * Versions and ranges. A scheme says how a version is written and ordered; a version keeps the text
+ * as the user wrote it. Two versions of one scheme may be incomparable (releases that a `listed`
+ * scheme does not list; tracks).
+ *
+ *   semver   1.2.3, v1.2.3, 1.2.3-rc.1, +build ignored in order https://semver.org/spec/v2.0.0.html
+ *   dotted   1, 1.2, 1.2.3.4 (numbers; missing parts are 0), an optional leading v, an optional
+ * -suffix that sorts before listed   the order in which an Application lists its releases
+ *
+ * Ranges: `>=10.3.8 <10.4` (all hold), `10.3.4..10.3.7` (both ends included), `a || b` (either),
+ * `=1.2.3` or `1.2.3` (exactly), `*` (all). Source of the words: DESIGN.md, npm's range grammar
+ * without ^ and ~.
+ *
+ * Decided: a prerelease is in a range by its order alone (<2.0.0 holds 2.0.0-rc.1; npm asks for more). Prerelease
+ * numbers have no limit, all other numbers must fit 64 bits. A dotted suffix is ordered naturally: rc9 before rc10.
+ */
+#ifndef LOCKSTEP_SPEC_VERSION_H
+#define LOCKSTEP_SPEC_VERSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/error.h"
+
+enum version_scheme_kind {
+    VERSION_SEMVER,
+    VERSION_DOTTED,
+    VERSION_LISTED,
+};
+
+struct version_scheme {
+    enum version_scheme_kind kind;
+    const char *const *listed; /* VERSION_LISTED: oldest first; borrowed */
+    size_t listed_count;
+};
+
+enum version_order {
+    VERSION_LESS = -1,
+    VERSION_EQUAL = 0,
+    VERSION_GREATER = 1,
+    VERSION_INCOMPARABLE = 2,
+};
+
+/* "semver", "dotted", "listed"; NULL-terminated, in the order of the enum. */
+extern const char *const version_scheme_words[];
+
+/* 0 when `text` is a version of the scheme; else E_INVALID with what is wrong and an example of a
+ * right one. */
+int version_check(const struct version_scheme *scheme, const char *text, struct error *e);
+/* Both must have passed version_check(); others are incomparable. */
+enum version_order version_compare(const struct version_scheme *scheme, const char *a,
+                                   const char *b);
+/* The first number ("10" of 10.3.8), or -1 when there is none (listed). For path rules on majors.
+ */
+int64_t version_major(const struct version_scheme *scheme, const char *text);
+
+struct range; /* arena-owned */
+int range_parse(struct arena *arena, const struct version_scheme *scheme, const char *text,
+                const struct range **ret_range, struct error *e);
+/* An incomparable bound does not hold. */
+bool range_has(const struct range *range, const char *version);
+
+/* A range of whole numbers ("126..128", "128", ">=126", "126..128 || 130"): schemas in runs_with.
+ */
+struct int_range {
+    int64_t from, to; /* both included */
+};
+struct int_ranges {
+    struct int_range *items;
+    size_t count;
+};
+int int_ranges_parse(struct arena *arena, const char *text, struct int_ranges *ret,
+                     struct error *e);
+bool int_ranges_have(const struct int_ranges *ranges, int64_t value);
+
+#endif
