@@ -1,0 +1,127 @@
+/*
+ * What the controller keeps beside the journal: nodes and their tokens, every revision of every
+ * cluster, plans, runs, and the fence. One SQLite file, used from the loop's thread only; every
+ * call is durable when it returns. Records handed out live in the arena given.
+ */
+#ifndef LOCKSTEP_IO_STORE_STORE_H
+#define LOCKSTEP_IO_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/buf.h"
+#include "lib/base/error.h"
+
+struct store;
+
+int store_open(const char *path, struct store **ret, struct error *e);
+struct store *store_close(struct store *s);
+
+/* ---- the fence: grows by one at every start of a controller ---- */
+int store_fence_raise(struct store *s, uint64_t at_least, uint64_t *ret_fence, struct error *e);
+
+/* ---- nodes ---- */
+struct stored_node {
+    const char *name;
+    bool enrolled;
+    const char *serial; /* of its certificate: an older one is refused */
+    int64_t certificate_ends_ms;
+    const char *agent_version;
+    const char *os, *arch;
+    const char *address;
+    int64_t seen_ms;
+};
+struct stored_nodes {
+    struct stored_node *items;
+    size_t count;
+};
+int store_nodes(struct store *s, struct arena *arena, struct stored_nodes *ret, struct error *e);
+/* E_NOT_FOUND: never heard of. */
+int store_node(struct store *s, struct arena *arena, const char *name, struct stored_node *ret,
+               struct error *e);
+/* A token for one node, kept as the SHA-256 of its secret; an earlier one of the node ends. */
+int store_token_put(struct store *s, const char *node, const char *secret_sha256, int64_t ends_ms,
+                    struct error *e);
+/* Uses the token up, and remembers the certificate, in one transaction. E_DENIED: unknown, used, of
+ * another node, or over. */
+int store_token_use(struct store *s, const char *node, const char *secret_sha256, int64_t now_ms,
+                    struct error *e);
+int store_node_enrolled(struct store *s, const char *node, const char *serial, int64_t ends_ms,
+                        struct error *e);
+int store_node_seen(struct store *s, const struct stored_node *node, struct error *e);
+
+/* ---- revisions of clusters ---- */
+struct stored_revision {
+    const char *cluster;
+    uint32_t number; /* from 1 */
+    const char *digest;
+    const char *author;
+    int64_t at_ms;
+    const char *application;
+    const char *version; /* wanted */
+    const char *message;
+    struct bytes bundle; /* the files; empty in lists */
+};
+struct stored_revisions {
+    struct stored_revision *items;
+    size_t count;
+};
+/* Adds a revision unless the newest one has the same digest; *ret_number is the newest's then. */
+int store_revision_put(struct store *s, const struct stored_revision *revision,
+                       uint32_t *ret_number, bool *ret_changed, struct error *e);
+/* number 0: the newest. E_NOT_FOUND names the cluster. */
+int store_revision(struct store *s, struct arena *arena, const char *cluster, uint32_t number,
+                   struct stored_revision *ret, struct error *e);
+/* By its digest, of any cluster's. */
+int store_revision_by_digest(struct store *s, struct arena *arena, const char *digest,
+                             struct stored_revision *ret, struct error *e);
+/* Newest first. */
+int store_revisions(struct store *s, struct arena *arena, const char *cluster,
+                    struct stored_revisions *ret, struct error *e);
+/* The newest of every cluster, by name. */
+int store_clusters(struct store *s, struct arena *arena, struct stored_revisions *ret,
+                   struct error *e);
+
+/* What was observed last, in words ("1.1.0"), beside what is wanted. */
+int store_observed_put(struct store *s, const char *cluster, const char *observed, int64_t at_ms,
+                       struct error *e);
+/* "" when never. */
+int store_observed(struct store *s, struct arena *arena, const char *cluster, const char **ret,
+                   struct error *e);
+
+/* ---- plans and runs ---- */
+/* A plan with the bundle of specs that it was compiled from. */
+int store_plan_put(struct store *s, const char *id, struct bytes json, struct bytes bundle, struct error *e);
+/* ret_bundle may be NULL. */
+int store_plan(struct store *s, struct arena *arena, const char *id, struct bytes *ret_json, struct bytes *ret_bundle,
+               struct error *e);
+
+struct stored_run {
+    const char *run;
+    const char *cluster;
+    const char *plan_id;
+    const char *from, *to;
+    const char *state; /* rollout_state_name() */
+    const char *why;
+    const char *who;
+    int64_t started_ms, ended_ms; /* 0: not over */
+};
+struct stored_runs {
+    struct stored_run *items;
+    size_t count;
+};
+/* E_CONFLICT names the run of this cluster that is not over. */
+int store_run_put(struct store *s, const struct stored_run *run, struct error *e);
+int store_run_state(struct store *s, const char *run, const char *state, const char *why,
+                    int64_t ended_ms, struct error *e);
+int store_run(struct store *s, struct arena *arena, const char *run, struct stored_run *ret,
+              struct error *e);
+/* Newest first; cluster NULL: of all. */
+int store_runs(struct store *s, struct arena *arena, const char *cluster, uint32_t limit,
+               struct stored_runs *ret, struct error *e);
+/* Those that are not over, oldest first. */
+int store_runs_open(struct store *s, struct arena *arena, struct stored_runs *ret, struct error *e);
+
+#endif

@@ -1,0 +1,211 @@
+/* The controller's store: tokens are spent once, revisions grow only by what is new, one run per cluster. */
+#include "lib/io/store/store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "lib/io/store/sqlite.h"
+
+struct world {
+    char path[64];
+    struct store *store;
+    struct arena arena;
+    struct error e;
+};
+
+static int setup(void **state)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    assert_non_null(w);
+    arena_init(&w->arena);
+    snprintf(w->path, sizeof(w->path), "/tmp/lockstep-store-XXXXXX");
+    int fd = mkstemp(w->path);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(store_open(w->path, &w->store, &w->e), 0);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    w->store = store_close(w->store);
+    unlink(w->path);
+    arena_deinit(&w->arena);
+    free(w);
+    return 0;
+}
+
+static void the_fence_grows_at_every_start_and_above_what_others_have_seen(void **state)
+{
+    struct world *w = *state;
+    uint64_t fence = 0;
+    assert_int_equal(store_fence_raise(w->store, 0, &fence, &w->e), 0);
+    assert_int_equal(fence, 1);
+    assert_int_equal(store_fence_raise(w->store, 41, &fence, &w->e), 0);
+    assert_int_equal(fence, 42);
+    w->store = store_close(w->store);
+    assert_int_equal(store_open(w->path, &w->store, &w->e), 0);
+    assert_int_equal(store_fence_raise(w->store, 3, &fence, &w->e), 0);
+    assert_int_equal(fence, 43);
+}
+
+static void a_token_is_spent_once_by_its_own_node_in_time(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(store_token_put(w->store, "app-1", "secret", 1000, &w->e), 0);
+    assert_int_equal(store_token_use(w->store, "app-2", "secret", 10, &w->e), E_DENIED);
+    assert_int_equal(store_token_use(w->store, "app-1", "guess", 10, &w->e), E_DENIED);
+    assert_int_equal(store_token_use(w->store, "app-1", "secret", 1000, &w->e), E_DENIED);
+    assert_int_equal(store_token_use(w->store, "app-1", "secret", 999, &w->e), 0);
+    assert_int_equal(store_token_use(w->store, "app-1", "secret", 999, &w->e), E_DENIED);
+    assert_non_null(strstr(w->e.message, "lockstep node enroll app-1"));
+}
+
+static void a_newer_token_ends_the_older_one(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(store_token_put(w->store, "app-1", "old", 1000, &w->e), 0);
+    assert_int_equal(store_token_put(w->store, "app-1", "new", 1000, &w->e), 0);
+    assert_int_equal(store_token_use(w->store, "app-1", "old", 10, &w->e), E_DENIED);
+    assert_int_equal(store_token_use(w->store, "app-1", "new", 10, &w->e), 0);
+}
+
+static struct stored_revision revision(const char *digest, const char *version)
+{
+    return (struct stored_revision){.cluster = "chat",
+                                    .digest = digest,
+                                    .author = "ann",
+                                    .at_ms = 5,
+                                    .application = "guestbook",
+                                    .version = version,
+                                    .message = "why",
+                                    .bundle = {(const uint8_t *)version, strlen(version)}};
+}
+
+static void a_revision_is_added_only_when_it_differs_from_the_newest(void **state)
+{
+    struct world *w = *state;
+    uint32_t number = 0;
+    bool changed = false;
+    struct stored_revision one = revision("d1", "1.0.0");
+    struct stored_revision two = revision("d2", "2.0.0");
+    assert_int_equal(store_revision_put(w->store, &one, &number, &changed, &w->e), 0);
+    assert_int_equal(number, 1);
+    assert_true(changed);
+    assert_int_equal(store_revision_put(w->store, &one, &number, &changed, &w->e), 0);
+    assert_int_equal(number, 1);
+    assert_false(changed);
+    assert_int_equal(store_revision_put(w->store, &two, &number, &changed, &w->e), 0);
+    assert_int_equal(number, 2);
+    /* A revert is a revision of its own. */
+    assert_int_equal(store_revision_put(w->store, &one, &number, &changed, &w->e), 0);
+    assert_int_equal(number, 3);
+    struct stored_revision newest = {0};
+    assert_int_equal(store_revision(w->store, &w->arena, "chat", 0, &newest, &w->e), 0);
+    assert_string_equal(newest.version, "1.0.0");
+    assert_int_equal(newest.bundle.len, 5);
+    assert_int_equal(store_revision(w->store, &w->arena, "chat", 2, &newest, &w->e), 0);
+    assert_string_equal(newest.author, "ann");
+    assert_string_equal(newest.version, "2.0.0");
+    assert_int_equal(store_revision(w->store, &w->arena, "chat", 4, &newest, &w->e), E_NOT_FOUND);
+    struct stored_revisions all = {0};
+    assert_int_equal(store_revisions(w->store, &w->arena, "chat", &all, &w->e), 0);
+    assert_int_equal(all.count, 3);
+    assert_int_equal(all.items[0].number, 3);
+    struct stored_revisions clusters = {0};
+    assert_int_equal(store_clusters(w->store, &w->arena, &clusters, &w->e), 0);
+    assert_int_equal(clusters.count, 1);
+    assert_int_equal(clusters.items[0].number, 3);
+}
+
+static void a_cluster_has_one_run_that_is_not_over(void **state)
+{
+    struct world *w = *state;
+    const struct bytes nothing = {(const uint8_t *)"{}", 2};
+    assert_int_equal(store_plan_put(w->store, "p", nothing, nothing, &w->e), 0);
+    struct stored_run run = {.run = "r1",
+                             .cluster = "chat",
+                             .plan_id = "p",
+                             .to = "2.0.0",
+                             .state = "running",
+                             .started_ms = 1};
+    assert_int_equal(store_run_put(w->store, &run, &w->e), 0);
+    run.run = "r2";
+    assert_int_equal(store_run_put(w->store, &run, &w->e), E_CONFLICT);
+    assert_non_null(strstr(w->e.message, "r1"));
+    struct stored_run other = run;
+    other.cluster = "shop";
+    assert_int_equal(store_run_put(w->store, &other, &w->e), 0);
+    assert_int_equal(store_run_state(w->store, "r1", "failed", "why", 9, &w->e), 0);
+    run.run = "r3";
+    assert_int_equal(store_run_put(w->store, &run, &w->e), 0);
+    struct stored_runs open = {0};
+    assert_int_equal(store_runs_open(w->store, &w->arena, &open, &w->e), 0);
+    assert_int_equal(open.count, 2);
+    struct stored_run read = {0};
+    assert_int_equal(store_run(w->store, &w->arena, "r1", &read, &w->e), 0);
+    assert_string_equal(read.state, "failed");
+    assert_string_equal(read.why, "why");
+    assert_int_equal(store_run(w->store, &w->arena, "r9", &read, &w->e), E_NOT_FOUND);
+}
+
+static void the_database_itself_refuses_a_second_open_run(void **state)
+{
+    struct world *w = *state;
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite_open(w->path, "SELECT 1", &db, &w->e), 0);
+    const char *insert =
+        "INSERT INTO plan VALUES ('p', x'00', x'00');"
+        "INSERT INTO run (run, cluster, plan_id, state, started_ms) VALUES ('a', 'c', 'p', 's', 1);"
+        "INSERT INTO run (run, cluster, plan_id, state, started_ms) VALUES ('b', 'c', 'p', 's', "
+        "1);";
+    assert_int_equal(sqlite3_exec(db, insert, NULL, NULL, NULL), SQLITE_CONSTRAINT);
+    sqlite3_close(db);
+}
+
+static void a_node_is_known_once_it_has_enrolled(void **state)
+{
+    struct world *w = *state;
+    struct stored_node node = {0};
+    assert_int_equal(store_node(w->store, &w->arena, "app-1", &node, &w->e), E_NOT_FOUND);
+    assert_int_equal(store_node_enrolled(w->store, "app-1", "5e", 77, &w->e), 0);
+    const struct stored_node seen = {.name = "app-1",
+                                     .agent_version = "0.1",
+                                     .os = "linux",
+                                     .arch = "amd64",
+                                     .address = "a:1",
+                                     .seen_ms = 6};
+    assert_int_equal(store_node_seen(w->store, &seen, &w->e), 0);
+    assert_int_equal(store_node(w->store, &w->arena, "app-1", &node, &w->e), 0);
+    assert_true(node.enrolled);
+    assert_string_equal(node.serial, "5e");
+    assert_string_equal(node.arch, "amd64");
+    assert_int_equal(node.certificate_ends_ms, 77);
+    assert_int_equal(node.seen_ms, 6);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            the_fence_grows_at_every_start_and_above_what_others_have_seen, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_token_is_spent_once_by_its_own_node_in_time, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_newer_token_ends_the_older_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_revision_is_added_only_when_it_differs_from_the_newest,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_cluster_has_one_run_that_is_not_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_database_itself_refuses_a_second_open_run, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_node_is_known_once_it_has_enrolled, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
