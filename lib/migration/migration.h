@@ -1,0 +1,83 @@
+/*
+ * Migrations as data: names and bytes in, ordered migrations out. Nothing here talks to a database. A format
+ * is one struct of functions in one file (morph.c); `migration_formats` is the table that lists them: a new format is
+ * one file and one line. Facts and their sources: docs/MIGRATIONS.md.
+ */
+#ifndef LOCKSTEP_MIGRATION_MIGRATION_H
+#define LOCKSTEP_MIGRATION_MIGRATION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/buf.h"
+#include "lib/base/error.h"
+#include "lib/spec/action.h"
+
+/* A file of a migration folder, as found in a release's artifact. */
+struct migration_file {
+    const char *name; /* without the folder */
+    struct bytes text;
+    const char *sha256; /* of text; computed by the caller (this floor does no digests) */
+};
+
+/* One direction of a migration. sha256 is NULL when the release has no such script. */
+struct migration_script {
+    const char *file;
+    const char *sha256;
+    bool empty;         /* nothing but blanks and comments */
+    bool transactional; /* wrapped in one transaction with the ledger's row */
+    const char *lossy;  /* what is lost, in words ("drops column entries.author_email"), or NULL */
+};
+
+struct migration {
+    const char *id; /* what the ledger knows it by (morph: the name) */
+    int64_t version;
+    struct migration_script up, down;
+};
+
+/* In the order in which they go up. */
+struct migration_set {
+    struct migration *items;
+    size_t count;
+};
+
+struct migration_format {
+    enum migration_format_kind kind;
+    const char *name;
+    /* All files of the folder in any order. 0, or E_INVALID with the file's name and the rule it breaks. */
+    int (*read)(struct arena *arena, const struct migration_file *files, size_t count,
+                struct migration_set *ret, struct error *e);
+    /* The order in which `items` (a subset of a set) go down. Sorts in place. */
+    void (*sort_down)(struct migration *items, size_t count);
+};
+
+extern const struct migration_format *const migration_formats[];
+extern const size_t migration_formats_count;
+/* NULL for FORMAT_NONE and FORMAT_EXTERNAL. */
+const struct migration_format *migration_format_get(enum migration_format_kind kind);
+
+const struct migration *migration_find(const struct migration_set *set, const char *id);
+
+/* What must run to bring a ledger from `applied` to exactly the migrations of `target`.
+ *   up:   target's migrations that have an up script and are not applied, in up order, with target's scripts
+ *   down: applied ones that are not in target, in down order, with the scripts of `newer`
+ * An applied id that neither set knows is E_INVALID (another version's work: it cannot be undone). A needed down
+ * script that is missing is E_INVALID with its name. Both lists may be non-empty (a mixed ledger). */
+struct migration_way {
+    struct migration *up;
+    size_t up_count;
+    struct migration *down;
+    size_t down_count;
+};
+int migration_way(struct arena *arena, const struct migration_format *format,
+                  const struct strings *applied, const struct migration_set *newer,
+                  const struct migration_set *target, struct migration_way *ret, struct error *e);
+
+/* A first look at what a script loses: DROP TABLE, DROP SCHEMA, DROP COLUMN, DELETE, TRUNCATE, type changes outside of
+ * strings, comments and function bodies (the body of a DO runs, so it is looked into), in words; NULL when nothing was
+ * seen. Words, not a parser: the SQL lint of a later issue replaces it. */
+const char *migration_lossy(struct arena *arena, struct bytes sql);
+
+#endif

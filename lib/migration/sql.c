@@ -1,0 +1,173 @@
+/* Owns the lexical rules that separate words from comments and quotes. Refuses nothing: any bytes have tokens. */
+#include "lib/migration/sql.h"
+
+#include <string.h>
+
+#include "lib/base/util.h"
+
+static int peek(const struct sql_reader *r, size_t ahead)
+{
+    size_t at = r->at + ahead;
+    return at < r->sql.len ? r->sql.data[at] : -1;
+}
+
+static bool is_blank(int c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
+}
+
+/* Bytes above 127 are letters of a name in PostgreSQL. */
+static bool is_word_start(int c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 128;
+}
+
+static bool is_word(int c)
+{
+    return is_word_start(c) || (c >= '0' && c <= '9') || c == '$';
+}
+
+static void skip_block_comment(struct sql_reader *r)
+{
+    size_t depth = 0;
+    do {
+        if (peek(r, 0) == '/' && peek(r, 1) == '*') {
+            depth++;
+            r->at += 2;
+        } else if (peek(r, 0) == '*' && peek(r, 1) == '/') {
+            depth--;
+            r->at += 2;
+        } else {
+            r->at++;
+        }
+    } while (depth > 0 && r->at < r->sql.len);
+}
+
+static void skip_blanks(struct sql_reader *r)
+{
+    for (;;) {
+        if (is_blank(peek(r, 0))) {
+            r->at++;
+        } else if (peek(r, 0) == '-' && peek(r, 1) == '-') {
+            while (r->at < r->sql.len && peek(r, 0) != '\n') {
+                r->at++;
+            }
+        } else if (peek(r, 0) == '/' && peek(r, 1) == '*') {
+            skip_block_comment(r);
+        } else {
+            return;
+        }
+    }
+}
+
+static struct bytes part(const struct sql_reader *r, size_t from, size_t to)
+{
+    assert(from <= to && to <= r->sql.len);
+    return (struct bytes){r->sql.data + from, to - from};
+}
+
+/* At the opening quote. A doubled quote stays inside; a backslash escapes in E'…'. */
+static struct bytes take_quoted(struct sql_reader *r, bool backslash)
+{
+    int quote = peek(r, 0);
+    size_t from = ++r->at;
+    while (r->at < r->sql.len) {
+        int c = peek(r, 0);
+        if (backslash && c == '\\' && r->at + 1 < r->sql.len) {
+            r->at += 2;
+        } else if (c == quote && peek(r, 1) == quote) {
+            r->at += 2;
+        } else if (c == quote) {
+            r->at++;
+            return part(r, from, r->at - 1);
+        } else {
+            r->at++;
+        }
+    }
+    return part(r, from, r->sql.len);
+}
+
+/* The length of a dollar quote's opening ($$ or $tag$) here, or 0. $1 is a parameter. */
+static size_t dollar_quote(const struct sql_reader *r)
+{
+    size_t len = 1;
+    if (peek(r, len) >= '0' && peek(r, len) <= '9') {
+        return 0;
+    }
+    while (is_word(peek(r, len)) && peek(r, len) != '$') {
+        len++;
+    }
+    return peek(r, len) == '$' ? len + 1 : 0;
+}
+
+static struct bytes take_dollar(struct sql_reader *r, size_t tag_len)
+{
+    const uint8_t *tag = r->sql.data + r->at;
+    size_t from = r->at + tag_len;
+    for (size_t at = from; at + tag_len <= r->sql.len; at++) {
+        if (memcmp(r->sql.data + at, tag, tag_len) == 0) {
+            r->at = at + tag_len;
+            return part(r, from, at);
+        }
+    }
+    r->at = r->sql.len;
+    return part(r, MIN(from, r->sql.len), r->sql.len);
+}
+
+struct sql_token sql_next(struct sql_reader *r)
+{
+    skip_blanks(r);
+    int c = peek(r, 0);
+    if (c < 0) {
+        return (struct sql_token){.kind = SQL_END};
+    }
+    if ((c == 'e' || c == 'E') && peek(r, 1) == '\'') {
+        r->at++;
+        return (struct sql_token){SQL_TEXT, take_quoted(r, true), false};
+    }
+    if (c == '\'') {
+        return (struct sql_token){SQL_TEXT, take_quoted(r, false), false};
+    }
+    if (c == '"' || c == '`') {
+        return (struct sql_token){SQL_WORD, take_quoted(r, false), true};
+    }
+    if (c == '$' && dollar_quote(r) > 0) {
+        return (struct sql_token){SQL_DOLLAR, take_dollar(r, dollar_quote(r)), false};
+    }
+    size_t from = r->at++;
+    if (!is_word_start(c)) {
+        return (struct sql_token){SQL_SIGN, part(r, from, r->at), false};
+    }
+    while (is_word(peek(r, 0))) {
+        r->at++;
+    }
+    return (struct sql_token){SQL_WORD, part(r, from, r->at), false};
+}
+
+bool sql_is(const struct sql_token *token, const char *word)
+{
+    if (token->kind != SQL_WORD || token->quoted || token->text.len != strlen(word)) {
+        return false;
+    }
+    for (size_t i = 0; i < token->text.len; i++) {
+        int c = token->text.data[i];
+        if ((c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c) != word[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool sql_is_empty(struct bytes sql)
+{
+    struct sql_reader r = {.sql = sql};
+    for (;;) {
+        struct sql_token t = sql_next(&r);
+        if (t.kind == SQL_END) {
+            return true;
+        }
+        if (t.kind != SQL_SIGN || t.text.data[0] != ';') {
+            return false;
+        }
+    }
+}

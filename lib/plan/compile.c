@@ -1,0 +1,214 @@
+/*
+ * Owns the door of the compiler: the order in which it looks, chooses the strategy and puts the plan together. Refuses
+ * with everything that is wrong at once; a plan is returned only when nothing is.
+ */
+#include "lib/base/str.h"
+#include "lib/plan/compiler.h"
+
+static bool is_rolling(const struct compiler *c)
+{
+    const struct strategy_spec *s = c->cluster->strategy;
+    return s != NULL && s->rolling != NULL && !s->all_at_once;
+}
+
+/* Which tree an external migrator finds: the installed one only when it is the newer release itself. */
+static void find_trees(struct compiler *c)
+{
+    for (size_t h = 0; h < c->hop_count; h++) {
+        for (size_t d = 0; d < c->hops[h].database_count; d++) {
+            struct hop_database *db = &c->hops[h].databases[d];
+            if (db->external == NULL || !db->runs) {
+                continue;
+            }
+            const struct node_state *node = &c->nodes[db->node];
+            const char *installed = node->seen != NULL ? node->seen->version : NULL;
+            bool rolled = c->plan->strategy == STRATEGY_ROLLING &&
+                          c->hops[h].direction == DIRECTION_DOWN && c->hops[h].started;
+            for (size_t p = 0; p < h + (rolled ? 1 : 0); p++) {
+                if (c->hops[p].started) {
+                    installed = c->hops[p].to;
+                }
+            }
+            db->staged_tree = !str_equal(installed, db->down ? c->hops[h].from : c->hops[h].to);
+        }
+    }
+}
+
+static void fill_hops(struct compiler *c)
+{
+    for (size_t h = 0; h < c->hop_count; h++) {
+        const struct hop_state *s = &c->hops[h];
+        struct plan_hop *hop = list_push(c->arena, &c->plan->hops, sizeof(*hop));
+        *hop = (struct plan_hop){
+            .from = s->from, .to = s->to, .direction = s->direction, .started = s->started};
+        hop->schema_from.items = ARENA_ARRAY(c->arena, s->database_count, struct pair);
+        hop->schema_to.items = ARENA_ARRAY(c->arena, s->database_count, struct pair);
+        for (size_t d = 0; d < s->database_count; d++) {
+            const struct hop_database *db = &s->databases[d];
+            if (db->schema_from >= 0) {
+                hop->schema_from.items[hop->schema_from.count++] = (struct pair){
+                    db->app->name, arena_printf(c->arena, "%lld", (long long)db->schema_from)};
+            }
+            if (db->schema_to >= 0) {
+                hop->schema_to.items[hop->schema_to.count++] = (struct pair){
+                    db->app->name, arena_printf(c->arena, "%lld", (long long)db->schema_to)};
+            }
+        }
+        const struct release_spec *release = release_of(c, s->to);
+        if (release != NULL && release->notes != NULL && s->direction != DIRECTION_NONE &&
+            release->notes->ack) {
+            strings_push(c->arena, &c->plan->notes,
+                         arena_printf(c->arena, "%s: %s", s->to,
+                                      release->notes->text != NULL ? release->notes->text
+                                                                   : "see its release notes"));
+        }
+    }
+}
+
+static void fill_plan(struct compiler *c, const struct plan_request *request, const char *from)
+{
+    struct plan *plan = c->plan;
+    plan->lockstep = 1;
+    plan->kind = "Plan";
+    plan->cluster = c->cluster->name;
+    plan->application = c->app->name;
+    plan->spec_digest = request->spec_digest;
+    plan->from = from;
+    plan->to = c->to;
+    plan->on_failure = c->cluster->strategy != NULL ? c->cluster->strategy->on_failure : 0;
+    for (size_t i = 0; i < c->node_count; i++) {
+        const struct node_state *n = &c->nodes[i];
+        struct plan_node *node = list_push(c->arena, &plan->nodes, sizeof(*node));
+        *node = (struct plan_node){n->spec->name, n->spec->vars,
+                                   n->seen != NULL ? n->seen->version : NULL,
+                                   n->seen != NULL && n->seen->running};
+    }
+    for (size_t i = 0; i < c->app->databases.count; i++) {
+        const char *name = LIST_AT(&c->app->databases, struct app_database_spec, i)->name;
+        const struct observed_database *seen = inventory_database(c->inventory, name);
+        struct plan_observed_database *database =
+            list_push(c->arena, &plan->databases, sizeof(*database));
+        database->name = name;
+        if (seen != NULL) {
+            database->applied = seen->applied;
+        }
+    }
+}
+
+/* Is there anything to do at all? */
+static bool is_done(const struct compiler *c)
+{
+    if (c->path.count > 1 || c->migrates) {
+        return false;
+    }
+    for (size_t i = 0; i < c->node_count; i++) {
+        if (c->nodes[i].touch) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Nothing installed anywhere: there is nothing to roll through. */
+static bool is_first(const struct compiler *c)
+{
+    return c->plan->from == NULL;
+}
+
+static bool choose_strategy(struct compiler *c, const char *from)
+{
+    c->plan->strategy = is_rolling(c) && !is_first(c) ? STRATEGY_ROLLING : STRATEGY_ALL_AT_ONCE;
+    size_t complaints = c->complaints->count;
+    way_hops(c, from);
+    if (c->complaints->count > complaints || c->plan->strategy != STRATEGY_ROLLING) {
+        return c->complaints->count == complaints;
+    }
+    const char *why = NULL;
+    if (is_done(c) || prove_rolling(c, &why)) {
+        return true;
+    }
+    if (c->cluster->strategy->if_not_rolling != IF_NOT_ROLLING_ALL_AT_ONCE) {
+        forbid_at(c, &c->cluster->strategy->rolling,
+                  "%s; go all-at-once, or say if_not_rolling: all-at-once", why);
+        return false;
+    }
+    c->plan->strategy = STRATEGY_ALL_AT_ONCE;
+    c->migrates = false;
+    way_hops(c, from);
+    warn(c, "all-at-once, not rolling: %s", why);
+    return true;
+}
+
+static void compile(struct compiler *c)
+{
+    find_trees(c);
+    fill_hops(c);
+    extra_left_out(c);
+    if (c->plan->strategy == STRATEGY_ROLLING) {
+        compile_rolling(c);
+    } else {
+        compile_all_at_once(c);
+    }
+    if (c->plan->phases.count > LIMIT_PHASES) {
+        forbid(c,
+               "this plan has %zu phases, more than the limit of %d: use a larger "
+               "max_unavailable, or go part of the way",
+               c->plan->phases.count, LIMIT_PHASES);
+    }
+    for (size_t i = 0; i < c->plan->phases.count; i++) {
+        const struct plan_phase *phase = plan_phase_at(c->plan, i);
+        if (phase->steps.count > LIMIT_PHASE_STEPS) {
+            forbid(c, "phase \"%s\" has %zu steps, more than the limit of %d", phase->name,
+                   phase->steps.count, LIMIT_PHASE_STEPS);
+        }
+    }
+    prove_sentences(c);
+}
+
+int plan_compile(struct arena *arena, const struct spec *spec, const struct inventory *inventory,
+                 const struct plan_request *request, struct plan *ret,
+                 struct complaints *complaints)
+{
+    assert(spec->cluster != NULL && spec->application != NULL);
+    struct plan plan = {0};
+    struct compiler c = {.arena = arena,
+                         .spec = spec,
+                         .app = spec->application,
+                         .cluster = spec->cluster,
+                         .inventory = inventory,
+                         .plan = &plan,
+                         .complaints = complaints,
+                         .to = request->to != NULL ? request->to : spec->cluster->version};
+    size_t before = complaints->count;
+    if (c.app->layout == NULL) {
+        forbid_at(&c, c.app, "application %s has no layout: path", c.app->name);
+        return E_INVALID;
+    }
+    nodes_read(&c);
+    c.layout = resolve_text(&c, 0, NULL, c.app->layout->path);
+    const char *from = NULL;
+    struct error e = {0};
+    if (way_from(&c, &from) == 0 &&
+        plan_path(arena, c.app, &spec->scheme, from, c.to, &c.path, &e) < 0) {
+        forbid_at(&c, request->to == NULL ? &spec->cluster->version : NULL, "%s", e.message);
+    }
+    nodes_check(&c);
+    if (complaints->count > before) {
+        return E_INVALID;
+    }
+    fill_plan(&c, request, from);
+    if (!choose_strategy(&c, from)) {
+        return E_INVALID;
+    }
+    plan.direction = c.hops[0].direction;
+    if (!is_done(&c)) {
+        compile(&c);
+    } else {
+        plan.direction = DIRECTION_NONE;
+    }
+    if (complaints->count > before) {
+        return E_INVALID;
+    }
+    *ret = plan;
+    return 0;
+}

@@ -1,0 +1,213 @@
+/*
+ * What the files of the compiler share: the state of one compilation, how a plan is put together, and the parts
+ * that decide. Used by the files of this folder only.
+ *
+ *   way.c      from where to where: releases, hops, migrations of each database
+ *   nodes.c    what each node needs, and what forbids it
+ *   extra.c    which extra steps hold in which hop, and why
+ *   actions.c  the templates of Lockstep's own steps
+ *   order.c    the order of a hop's pieces on a set of nodes, with the extra steps between them
+ *   all_at_once.c, rolling.c   the two strategies
+ *   prove.c    what is proved, or the pair that breaks it
+ */
+#ifndef LOCKSTEP_PLAN_COMPILER_H
+#define LOCKSTEP_PLAN_COMPILER_H
+
+#include "lib/plan/plan.h"
+
+/* What one database does in one hop. */
+struct hop_database {
+    const struct app_database_spec *app;
+    struct database_ref ref;
+    const char *place;
+    int format; /* enum migration_format_kind */
+    const struct external_spec *external;
+    int64_t schema_from, schema_to; /* -1: not said */
+    bool runs;                      /* something is to do */
+    bool down;                      /* external: its direction */
+    bool exact;                     /* after the hop the ledger is what `to` has */
+    struct migration_way way;       /* native */
+    int64_t count_from, count_to;   /* external: rows before and after */
+    size_t node;                    /* external: index of the node it runs on */
+    bool staged_tree;               /* external: the newer release is not what is installed there */
+};
+
+struct hop_state {
+    const char *from; /* NULL: nothing was installed */
+    const char *to;
+    enum direction direction;
+    bool started;
+    struct hop_database *databases;
+    size_t database_count;
+};
+
+struct node_state {
+    const struct node_spec *spec;
+    const struct observed_node *seen; /* NULL: the inventory does not have it */
+    int64_t at;                       /* index of its version in the path; -1: none of it */
+    bool swap;                        /* not the wanted release yet */
+    bool touch;                       /* to be swapped or to be started */
+};
+
+/* Nodes by index, in the cluster's order. */
+struct members {
+    const char *name;
+    size_t *items;
+    size_t count;
+};
+
+struct compiler {
+    struct arena *arena;
+    const struct spec *spec;
+    const struct application *app;
+    const struct cluster *cluster;
+    const struct inventory *inventory;
+    struct plan *plan;
+    struct complaints *complaints;
+    const char *to;
+    const char *layout; /* its path; ${node.*} are still references */
+    struct strings path;
+    struct hop_state *hops;
+    size_t hop_count;
+    struct node_state *nodes;
+    size_t node_count;
+    bool migrates; /* any hop runs anything in any database */
+};
+
+/* ---- build.c ---- */
+/* Appends a zeroed element; what was returned before is no longer valid. */
+void *list_push(struct arena *arena, struct list *list, size_t size);
+void strings_push(struct arena *arena, struct strings *strings, const char *text);
+bool strings_have(const struct strings *strings, const char *text);
+/* A complaint about the cluster as it is: without a place. */
+void forbid(struct compiler *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* A complaint about the value at `field` of one of the two specs. */
+void forbid_at(struct compiler *c, const void *field, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void prove(struct compiler *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void warn(struct compiler *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The plan's node set of these members; made at the first call with this name. */
+int64_t node_set(struct compiler *c, const struct members *members);
+struct plan_phase *add_nodes_phase(struct compiler *c, int64_t hop, const char *name,
+                                   const struct members *members);
+struct plan_phase *add_once_phase(struct compiler *c, int64_t hop, const char *name);
+/* From this phase on, the service is touched. */
+void disruptive_from(struct compiler *c, size_t phase);
+/* A step with an empty action to fill. `on` is NULL in a phase of nodes. */
+struct plan_step *add_step(struct compiler *c, struct plan_phase *phase, const char *name,
+                           const char *title, const char *on, int64_t deadline_ms);
+
+/* ---- resolve.c ---- */
+/* Copies the struct of `shape` with every reference but ${node.*} and ${run} replaced; those and $${ stay as they
+ * are, for plan_action(). Mistakes are complaints. */
+void resolve_shape(struct compiler *c, size_t hop, const char *database, const struct shape *shape,
+                   const void *in, void *out);
+const char *resolve_text(struct compiler *c, size_t hop, const char *database, const char *text);
+
+/* ---- way.c ---- */
+int way_from(struct compiler *c, const char **ret_from);
+void way_hops(struct compiler *c, const char *from);
+const struct release_spec *release_of(const struct compiler *c, const char *version);
+/* The schema number of a release for a database; -1 when it says none. */
+int64_t schema_of(const struct compiler *c, const char *version, const char *database);
+const struct migration_set *known_set(const struct inventory *inventory, const char *version,
+                                      const char *database);
+/* What a hop's migrations of a database lose, in words, or NULL. */
+const char *lossy_of(struct compiler *c, const struct hop_database *db);
+
+/* ---- nodes.c ---- */
+void nodes_read(struct compiler *c);
+void nodes_check(struct compiler *c);
+struct members members_all(struct compiler *c);
+struct members members_where(struct compiler *c, const char *name, const struct members *of,
+                             bool (*keep)(const struct compiler *, size_t node, const void *),
+                             const void *context);
+const struct known_release *release_for(const struct compiler *c, size_t node, const char *version);
+/* The members split by the artifact of `version` that fits them; one group is the usual answer. */
+struct members *members_by_artifact(struct compiler *c, const struct members *of,
+                                    const char *version, size_t *ret_count);
+
+/* ---- extra.c ---- */
+enum { SLOT_BEFORE, SLOT_AFTER };
+/* Is the extra step in at this hop? *ret_why says why or why not. */
+bool extra_holds(struct compiler *c, const struct extra_step *step, size_t hop,
+                 const char **ret_why);
+void extra_left_out(struct compiler *c);
+/* Has the hop this point at all, and if not: why. */
+bool point_is_there(const struct compiler *c, enum step_point point, size_t hop);
+/* Whether the step can be a step of a phase of these members. */
+bool extra_is_inline(const struct compiler *c, const struct extra_step *step,
+                     const struct members *members);
+void extra_add_steps(struct compiler *c, struct plan_phase *phase, const struct extra_step *step,
+                     size_t hop, const char *on, const char *database);
+/* Phases of their own for the steps of a point; `members`: whom a step of scope node concerns. */
+void extra_phases(struct compiler *c, size_t hop, enum step_point point, int side,
+                  const struct members *members);
+void extra_phase(struct compiler *c, const struct extra_step *step, size_t hop,
+                 const struct members *members);
+
+/* ---- actions.c ---- */
+void step_service(struct compiler *c, struct plan_phase *phase, size_t hop, enum service_verb verb);
+void step_swap(struct compiler *c, struct plan_phase *phase, const struct known_release *release);
+void step_permit(struct compiler *c, struct plan_phase *phase, size_t hop);
+void step_deny(struct compiler *c, struct plan_phase *phase);
+void step_health(struct compiler *c, struct plan_phase *phase, size_t hop, int64_t soak_ms);
+void phase_announce(struct compiler *c, int64_t hop, const char *event, const char *text);
+void phase_check(struct compiler *c);
+void phase_retire(struct compiler *c, const struct members *members);
+/* Does the node go to the release of this hop? */
+bool node_goes_to(const struct compiler *c, size_t node, size_t hop);
+void phases_preflight(struct compiler *c, const struct members *members);
+void phases_stage(struct compiler *c, const struct members *members);
+
+/* ---- database.c ---- */
+/* Is a backup due, and how? Backs up every database that has something in it. */
+void phases_backup(struct compiler *c, int64_t hop);
+/* Lock, migrate, checkpoint, unlock: one phase for each database that has something to do. */
+void phases_migrate(struct compiler *c, size_t hop);
+
+/* ---- order.c ---- */
+struct pieces {
+    bool stop;  /* stopping is part of it (rolling) */
+    bool first; /* the first set of the hop: extra steps of scope once that stand before a point */
+    bool last;  /* the last set of the hop: those that stand after one */
+    int64_t parallel;
+    int64_t soak_ms;
+};
+void order_set(struct compiler *c, size_t hop, const struct members *members,
+               const struct pieces *pieces);
+void order_finish(struct compiler *c, size_t hop, const struct members *members);
+
+void compile_all_at_once(struct compiler *c);
+void compile_rolling(struct compiler *c);
+
+/* ---- prove.c ---- */
+/* May the way roll? When not, *ret_why names the pair that breaks it. */
+bool prove_rolling(struct compiler *c, const char **ret_why);
+void prove_sentences(struct compiler *c);
+
+/* ---- deadlines ---- */
+#define SECOND_MS           INT64_C(1000)
+#define MINUTE_MS           (60 * SECOND_MS)
+#define PREFLIGHT_MS        (1 * MINUTE_MS)
+#define STAGE_MS            (30 * MINUTE_MS)
+#define DENY_MS             (30 * SECOND_MS)
+#define SWAP_MS             (10 * MINUTE_MS)
+#define RETIRE_MS           (10 * MINUTE_MS)
+#define ANNOUNCE_MS         (30 * SECOND_MS)
+#define BACKUP_MS           (4 * 60 * MINUTE_MS)
+#define LOCK_WAIT_MS        (2 * MINUTE_MS)
+#define TOOL_LOCK_WAIT_MS   (1 * MINUTE_MS)
+#define LEDGER_MS           (1 * MINUTE_MS)
+#define CHECKPOINT_MS       (2 * MINUTE_MS)
+#define MIGRATE_MS          (4 * 60 * MINUTE_MS)
+#define SQL_MS              (30 * MINUTE_MS)
+#define SERVICE_MS          (2 * MINUTE_MS)
+#define SLACK_MS            (30 * SECOND_MS) /* for the way there and back, past an action's own limit */
+#define STAGE_RETRIES       2
+#define WAVES_MAX           100 /* more waves than that become one phase that keeps `parallel` under way */
+#define STAGE_BYTES_PERCENT 110 /* free space asked for, of the unpacked bytes */
+
+static_assert(BACKUP_MS < LIMIT_DURATION_MS, "a deadline is a duration");
+static_assert(STAGE_RETRIES < LIMIT_ATTEMPTS, "retries are attempts");
+
+#endif

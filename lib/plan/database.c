@@ -1,0 +1,241 @@
+/* Owns what a hop does to each database: backup, lock, migrations, checkpoint. Refuses a backup that cannot be made. */
+#include "lib/base/str.h"
+#include "lib/plan/compiler.h"
+
+static bool any_lossy(struct compiler *c)
+{
+    for (size_t h = 0; h < c->hop_count; h++) {
+        for (size_t d = 0; d < c->hops[h].database_count; d++) {
+            if (lossy_of(c, &c->hops[h].databases[d]) != NULL) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool is_engine(const struct hop_database *db, const struct observed_database *seen,
+                      const char *scheme, const char *engine)
+{
+    return db->ref.url != NULL ? str_starts(db->ref.url, scheme)
+                               : seen != NULL && str_starts(seen->engine, engine);
+}
+
+static void add_backup(struct compiler *c, int64_t hop, const struct hop_database *db,
+                       const struct observed_database *seen)
+{
+    const struct backup_with *with = c->cluster->backup->with;
+    struct db_backup_action raw = {.database = db->ref};
+    const char *how = NULL;
+    if (with != NULL && with->pg_dump != NULL && is_engine(db, seen, "postgres", "PostgreSQL")) {
+        raw.directory = with->pg_dump;
+        how = "pg_dump";
+    } else if (with != NULL && with->sqlite != NULL && is_engine(db, seen, "sqlite", "SQLite")) {
+        raw.directory = with->sqlite;
+        how = "SQLite's backup";
+    } else if (with != NULL && with->command != NULL) {
+        raw.command = with->command;
+        how = "the site's own command";
+    } else {
+        forbid_at(c, &c->cluster->backup->with,
+                  "backup.with says no way to back up database %s: add pg_dump, sqlite or command",
+                  db->app->name);
+        return;
+    }
+    struct plan_phase *phase =
+        add_once_phase(c, hop, arena_printf(c->arena, "backup %s", db->app->name));
+    struct plan_step *step = add_step(c, phase, "backup", db->app->name, db->place, BACKUP_MS);
+    struct action in = {.db_backup = &raw};
+    resolve_shape(c, 0, db->app->name, &action_shape, &in, step->action);
+    step->detail = how;
+    if (seen != NULL && seen->bytes > 0) {
+        step->detail =
+            arena_printf(c->arena, "%s, %s", how, str_bytes(c->arena, (uint64_t)seen->bytes));
+    }
+}
+
+void phases_backup(struct compiler *c, int64_t hop)
+{
+    bool lossy = any_lossy(c);
+    const struct backup_spec *backup = c->cluster->backup;
+    if (backup == NULL || backup->when == BACKUP_NEVER ||
+        (backup->when == BACKUP_LOSSY && !lossy)) {
+        if (lossy) {
+            warn(c,
+                 "this plan loses data and no backup is made before it: see backup: of cluster "
+                 "%s",
+                 c->cluster->name);
+        }
+        return;
+    }
+    for (size_t d = 0; d < c->hops[0].database_count; d++) {
+        const struct hop_database *db = &c->hops[0].databases[d];
+        const struct observed_database *seen = inventory_database(c->inventory, db->app->name);
+        bool empty = c->plan->from == NULL && (seen == NULL || seen->applied.count == 0);
+        bool said = c->hops[0].direction == DIRECTION_NONE && !c->migrates;
+        if (!empty && !said) {
+            add_backup(c, hop, db, seen);
+        }
+    }
+}
+
+/* ---- the migrations of one hop ---- */
+
+static const char *schema_title(struct compiler *c, const struct hop_database *db)
+{
+    if (db->schema_from >= 0 && db->schema_to >= 0 && db->schema_from != db->schema_to) {
+        return arena_printf(c->arena, "%s %lld -> %lld", db->app->name, (long long)db->schema_from,
+                            (long long)db->schema_to);
+    }
+    if (db->schema_from < 0 && db->schema_to >= 0) {
+        return arena_printf(c->arena, "%s to %lld", db->app->name, (long long)db->schema_to);
+    }
+    return db->app->name;
+}
+
+static void step_native(struct compiler *c, struct plan_phase *phase, const struct hop_database *db,
+                        bool down)
+{
+    const struct migration *items = down ? db->way.down : db->way.up;
+    size_t count = down ? db->way.down_count : db->way.up_count;
+    if (count == 0) {
+        return;
+    }
+    struct plan_step *step =
+        add_step(c, phase, "migrate", schema_title(c, db), db->place, MIGRATE_MS);
+    struct db_migrate_action *a = ARENA_NEW(c->arena, struct db_migrate_action);
+    *a = (struct db_migrate_action){.database = db->ref, .format = db->format, .down = down};
+    struct hop_database one = *db;
+    if (down) {
+        one.way.up_count = 0;
+    } else {
+        one.way.down_count = 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct migration_script *script = down ? &items[i].down : &items[i].up;
+        struct migration_item *item = list_push(c->arena, &a->items, sizeof(*item));
+        *item = (struct migration_item){items[i].id,    items[i].version,      script->file,
+                                        script->sha256, script->transactional, script->lossy};
+    }
+    step->action->db_migrate = a;
+    step->lossy = lossy_of(c, &one);
+    step->detail = arena_printf(c->arena, "%zu %s", count, down ? "down" : "up");
+}
+
+static void step_ledger(struct compiler *c, struct plan_phase *phase, const struct hop_database *db,
+                        bool before)
+{
+    int64_t count = before ? db->count_from : db->count_to;
+    struct plan_step *step = add_step(c, phase, "ledger", db->app->name, db->place, LEDGER_MS);
+    struct db_ledger_action *a = ARENA_NEW(c->arena, struct db_ledger_action);
+    *a = (struct db_ledger_action){.database = db->ref,
+                                   .format = FORMAT_EXTERNAL,
+                                   .ledger = db->external->ledger,
+                                   .expect_count = count,
+                                   .or_done = before,
+                                   .done_count = before ? db->count_to : 0};
+    step->action->db_ledger = a;
+    step->detail = before ? arena_printf(c->arena, "%lld rows, or %lld when it has run already",
+                                         (long long)count, (long long)db->count_to)
+                          : arena_printf(c->arena, "%lld rows", (long long)count);
+}
+
+static void steps_external(struct compiler *c, struct plan_phase *phase, size_t hop,
+                           const struct hop_database *db)
+{
+    const struct external_spec *external = db->external;
+    for (size_t i = 0; i < external->lock_advisory.count; i++) {
+        struct plan_step *step =
+            add_step(c, phase, "tool lock", db->app->name, db->place, TOOL_LOCK_WAIT_MS + SLACK_MS);
+        struct db_tool_lock_action *a = ARENA_NEW(c->arena, struct db_tool_lock_action);
+        *a = (struct db_tool_lock_action){db->ref, external->lock_advisory.items[i],
+                                          TOOL_LOCK_WAIT_MS};
+        step->action->db_tool_lock = a;
+        step->detail = "free";
+    }
+    if (!external->partial_ok) {
+        step_ledger(c, phase, db, true);
+    }
+    const struct command *command = db->down ? &external->down : &external->up;
+    if (command->argv.count == 0) {
+        forbid_at(c, external, "migrations.external of database %s has no %s: command",
+                  db->app->name, db->down ? "down" : "up");
+        return;
+    }
+    struct run_action raw = {.command = *command,
+                             .tree = db->staged_tree ? TREE_STAGED : TREE_INSTALLED,
+                             .layout = c->layout,
+                             .release = db->down ? c->hops[hop].from : c->hops[hop].to,
+                             .once = true};
+    struct action in = {.run = &raw};
+    struct plan_step *step =
+        add_step(c, phase, "migrate", schema_title(c, db), c->nodes[db->node].spec->name,
+                 (command->timeout_ms > 0 ? command->timeout_ms : MIGRATE_MS) + SLACK_MS);
+    resolve_shape(c, hop, db->app->name, &action_shape, &in, step->action);
+    step->lossy = lossy_of(c, db);
+    step->detail = arena_printf(c->arena, "%s of %s", db->down ? "down" : "up", raw.release);
+    step_ledger(c, phase, db, false);
+}
+
+static void step_lock(struct compiler *c, struct plan_phase *phase, const struct hop_database *db)
+{
+    struct plan_step *step =
+        add_step(c, phase, "lock", db->app->name, db->place, LOCK_WAIT_MS + SLACK_MS);
+    struct db_lock_action *a = ARENA_NEW(c->arena, struct db_lock_action);
+    *a = (struct db_lock_action){db->ref, db->format, LOCK_WAIT_MS};
+    step->action->db_lock = a;
+}
+
+static void step_checkpoint(struct compiler *c, struct plan_phase *phase, size_t hop,
+                            const struct hop_database *db)
+{
+    struct plan_step *step =
+        add_step(c, phase, "checkpoint", db->app->name, db->place, CHECKPOINT_MS);
+    struct db_checkpoint_action *a = ARENA_NEW(c->arena, struct db_checkpoint_action);
+    *a = (struct db_checkpoint_action){db->ref, db->format,
+                                       db->external != NULL ? db->external->ledger : NULL,
+                                       c->hops[hop].to, MAX(db->schema_to, 0)};
+    step->action->db_checkpoint = a;
+}
+
+static void step_unlock(struct compiler *c, struct plan_phase *phase, const struct hop_database *db)
+{
+    struct plan_step *step = add_step(c, phase, "unlock", db->app->name, db->place, DENY_MS);
+    struct db_unlock_action *a = ARENA_NEW(c->arena, struct db_unlock_action);
+    *a = (struct db_unlock_action){db->ref, db->format};
+    step->action->db_unlock = a;
+}
+
+static bool can_return(const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->phases.count; i++) {
+        if (plan_phase_at(plan, i)->no_return) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void phases_migrate(struct compiler *c, size_t hop)
+{
+    for (size_t d = 0; d < c->hops[hop].database_count; d++) {
+        const struct hop_database *db = &c->hops[hop].databases[d];
+        if (!db->runs) {
+            continue;
+        }
+        bool first_loss = lossy_of(c, db) != NULL && can_return(c->plan);
+        struct plan_phase *phase =
+            add_once_phase(c, (int64_t)hop, arena_printf(c->arena, "migrate %s", db->app->name));
+        phase->disruptive = true;
+        phase->no_return = first_loss;
+        step_lock(c, phase, db);
+        if (db->external != NULL) {
+            steps_external(c, phase, hop, db);
+        } else {
+            step_native(c, phase, db, true);
+            step_native(c, phase, db, false);
+        }
+        step_checkpoint(c, phase, hop, db);
+        step_unlock(c, phase, db);
+    }
+}

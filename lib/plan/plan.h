@@ -1,0 +1,176 @@
+/*
+ * The plan: from what is observed to what is wanted, as hops x phases of step templates x node sets. It is
+ * data: one shape table writes and reads it as canonical JSON, and its id is the SHA-256 of those bytes
+ * (computed by the caller: this floor does no digests).
+ *
+ *   plan ── hops[]         9.11.3 -> 8.1.9, 8.1.9 -> 7.8.15
+ *        ── node_sets[]    "all", "wave 1"
+ *        └─ phases[]       walked one after the other; between two of them stands a barrier
+ *             ├─ scope nodes: every node of the set walks the steps at its own pace
+ *             └─ scope once:  the steps run one after the other, each at the one place that `on` names
+ *
+ * A place is a node's name, or "controller" for the executor inside lockstepd. A step is known by its phase's and
+ * its own index and its place: "4.2@app-1".
+ */
+#ifndef LOCKSTEP_PLAN_PLAN_H
+#define LOCKSTEP_PLAN_PLAN_H
+
+#include "lib/plan/inventory.h"
+#include "lib/spec/spec.h"
+
+#define PLAN_CONTROLLER "controller"
+#define PLAN_ALWAYS     "always"
+
+enum direction {
+    DIRECTION_NONE,
+    DIRECTION_UP,
+    DIRECTION_DOWN
+}; /* NONE: nothing to do, or only repairs */
+enum strategy_kind { STRATEGY_ALL_AT_ONCE, STRATEGY_ROLLING };
+
+struct plan_node {
+    const char *name;
+    struct pairs vars;
+    const char *from; /* observed version; NULL: nothing installed */
+    bool running;
+};
+
+struct plan_hop {
+    const char *from, *to;
+    int direction;                       /* enum direction */
+    bool started;                        /* `to` is started; false: migrated through only */
+    struct pairs schema_from, schema_to; /* database -> number as text */
+};
+
+struct plan_node_set {
+    const char *name; /* "all", "canary", "wave 2" */
+    struct strings nodes;
+};
+
+struct plan_step {
+    const char
+        *name; /* "migrate", "swap", an extra step's name; unique within its phase not needed */
+    const char *title;  /* for people, after the name: "main 128 -> 118"; NULL: the name says it */
+    const char *detail; /* for people, beside it: "10 down", "214 MB"; NULL: nothing */
+    const char *on;     /* scope once: its place; NULL in a phase of nodes */
+    struct action *action; /* ${node.*} and ${run} are still references; all others are resolved */
+    int64_t deadline_ms;   /* from the intent to the outcome */
+    int64_t retries;       /* after a FAILED outcome; never after UNKNOWN */
+    const char *lossy;     /* what data it loses */
+    const char *why;       /* an extra step: why it is in; PLAN_ALWAYS: without conditions */
+};
+
+enum phase_scope { PHASE_NODES, PHASE_ONCE };
+
+struct plan_phase {
+    const char *name; /* "preflight", "stage", "stop", "migrate main", "swap and start" */
+    int64_t hop;      /* index; -1 before the first, hop count after the last */
+    int scope;        /* enum phase_scope */
+    int64_t node_set; /* PHASE_NODES */
+    int64_t parallel; /* PHASE_NODES: how many nodes at once; 0: all */
+    bool
+        disruptive; /* from here on the service is touched: a failure pauses; before, the run just fails */
+    bool no_return;    /* the point of no return is inside */
+    bool takes_down;   /* its nodes are (or go) down while it runs: for the table of downtimes */
+    struct list steps; /* of struct plan_step */
+};
+
+struct plan_left_out {
+    const char *name;
+    const char *why; /* "9.11.3 is not >=10.3.8" */
+};
+
+/* What must still be so when the plan is applied. */
+struct plan_observed_database {
+    const char *name;
+    struct strings applied;
+};
+
+struct plan {
+    int64_t lockstep; /* 1 */
+    const char *kind; /* "Plan" */
+    const char *cluster;
+    const char *application;
+    const char *spec_digest; /* SHA-256 of the spec revision that it was compiled from */
+    const char *from, *to;   /* versions; from NULL: a first installation */
+    int direction;
+    int strategy;
+    int on_failure;
+    struct list nodes;     /* of struct plan_node: name, vars, observed version */
+    struct list databases; /* of struct plan_observed_database */
+    struct list node_sets; /* of struct plan_node_set */
+    struct list hops;      /* of struct plan_hop */
+    struct list phases;    /* of struct plan_phase */
+    struct list left_out;  /* of struct plan_left_out */
+    struct strings proved; /* sentences */
+    struct strings warnings;
+    struct strings notes; /* release notes that ask for an acknowledgement */
+};
+
+extern const struct shape plan_shape;
+
+struct plan_request {
+    const char *to; /* NULL: the cluster's version */
+    const char *spec_digest;
+};
+
+/* The way over releases, both ends included: {"9.11.3","8.1.9","7.8.15"}. `from` NULL: a first installation
+ * ({to}). E_INVALID names the rule that refuses and the releases that are missing. */
+int plan_path(struct arena *arena, const struct application *app,
+              const struct version_scheme *scheme, const char *from, const char *to,
+              struct strings *ret, struct error *e);
+
+/* Which releases' artifacts the compiler will want to know for going from the observed versions to `to` (NULL: the
+ * cluster's version): the caller fetches them and fills inventory.releases, and calls again until nothing new is named:
+ * a ledger that holds what none of them brought needs a newer one, nearest first. */
+int plan_releases_needed(struct arena *arena, const struct spec *spec,
+                         const struct inventory *inventory, const char *to, struct strings *ret,
+                         struct error *e);
+
+/* Compiles. Everything that forbids it is a complaint (with file and line where a spec is to blame, without where the
+ * cluster is); returns 0 or E_INVALID. A plan of no phases means that nothing is to do. */
+int plan_compile(struct arena *arena, const struct spec *spec, const struct inventory *inventory,
+                 const struct plan_request *request, struct plan *ret,
+                 struct complaints *complaints);
+
+/* Canonical JSON, without a trailing newline. */
+void plan_to_json(struct arena *arena, const struct plan *plan, struct buf *out);
+/* Reads and checks: every index, place and node set must fit, so that what runs a plan need not look again. */
+int plan_from_json(struct arena *arena, const char *text, size_t len, struct plan *ret,
+                   struct error *e);
+
+/* In what the inventory differs from what the plan was compiled from, in words, one each; none: it may be applied. */
+void plan_differences(struct arena *arena, const struct plan *plan, const struct inventory *now,
+                      struct strings *ret);
+
+/* The plan as DESIGN.md shows it; `id` is its SHA-256 in hex. Plain text, at most `width` columns where it can. */
+void plan_render(const struct plan *plan, const char *id, int width, struct arena *arena,
+                 struct buf *out);
+
+/* The action of a step for one place with all references resolved. `run` is the run's id. */
+int plan_action(struct arena *arena, const struct plan *plan, size_t phase, size_t step,
+                const char *place, const char *run, struct action *ret, struct error *e);
+
+/* The same for a node by its index in plan->nodes, without a search; PLAN_NO_NODE for the controller. */
+#define PLAN_NO_NODE SIZE_MAX
+int plan_action_for(struct arena *arena, const struct plan *plan, size_t phase, size_t step,
+                    size_t node, const char *run, struct action *ret, struct error *e);
+
+/* In a plan of no phases: is nothing to do? */
+static inline bool plan_is_empty(const struct plan *plan)
+{
+    return plan->phases.count == 0;
+}
+
+static inline const struct plan_phase *plan_phase_at(const struct plan *plan, size_t phase)
+{
+    return LIST_AT(&plan->phases, const struct plan_phase, phase);
+}
+
+static inline const struct plan_step *plan_step_at(const struct plan *plan, size_t phase,
+                                                   size_t step)
+{
+    return LIST_AT(&plan_phase_at(plan, phase)->steps, const struct plan_step, step);
+}
+
+#endif

@@ -1,0 +1,221 @@
+/*
+ * Owns the proof: no release meets a schema outside its runs_with, and no more nodes are taken down than allowed. What
+ * cannot be proved is refused with the pair that breaks it. A release that says no runs_with runs with its own schema.
+ */
+#include "lib/base/str.h"
+#include "lib/plan/compiler.h"
+
+static const char *runs_with_text(struct compiler *c, const char *version, const char *database)
+{
+    const struct release_spec *release = release_of(c, version);
+    const char *text = release == NULL ? NULL : pairs_get(&release->runs_with, database);
+    if (text == NULL) {
+        int64_t own = schema_of(c, version, database);
+        text = own < 0 ? NULL : arena_printf(c->arena, "%lld", (long long)own);
+    }
+    return text;
+}
+
+static bool runs_with(struct compiler *c, const char *version, const char *database, int64_t schema)
+{
+    const char *text = runs_with_text(c, version, database);
+    struct int_ranges ranges = {0};
+    struct error e = {0};
+    return text != NULL && int_ranges_parse(c->arena, text, &ranges, &e) == 0 &&
+           int_ranges_have(&ranges, schema);
+}
+
+/* Where a node that was observed at `at` of the path is when `hop` begins. */
+static int64_t now_at(const struct compiler *c, int64_t at, size_t hop)
+{
+    for (size_t h = 0; h < hop && c->path.count > 1; h++) {
+        if (c->hops[h].started && at < (int64_t)h + 1) {
+            at = (int64_t)h + 1;
+        }
+    }
+    return at;
+}
+
+static const char *who_runs(const struct compiler *c, const char *version, size_t hop)
+{
+    for (size_t i = 0; i < c->node_count; i++) {
+        const struct observed_node *seen = c->nodes[i].seen;
+        int64_t at = now_at(c, c->nodes[i].at, hop);
+        if ((at >= 0 && str_equal(c->path.items[at], version)) ||
+            (seen != NULL && str_equal(seen->version, version))) {
+            return c->nodes[i].spec->name;
+        }
+    }
+    return c->nodes[0].spec->name;
+}
+
+static bool meets(struct compiler *c, const char *version, const struct hop_database *db,
+                  int64_t schema, size_t hop, const char **ret_why)
+{
+    if (schema < 0 || runs_with(c, version, db->app->name, schema)) {
+        return true;
+    }
+    const char *text = runs_with_text(c, version, db->app->name);
+    *ret_why = arena_printf(
+        c->arena, "%s does not run with %s %lld (%s%s%s): rolling would let %s meet it", version,
+        db->app->name, (long long)schema, text != NULL ? "it runs with " : "it says no schema",
+        text != NULL ? text : "", "", who_runs(c, version, hop));
+    return false;
+}
+
+/* Nodes whose release is not on the path: a broken-off run on another way left them there. */
+static bool prove_strangers(struct compiler *c, size_t hop, const struct hop_database *db,
+                            const char **ret_why)
+{
+    struct strings told = {0};
+    for (size_t i = 0; i < c->node_count && db->runs; i++) {
+        const struct observed_node *seen = c->nodes[i].seen;
+        if (seen == NULL || seen->version == NULL || strings_have(&c->path, seen->version) ||
+            strings_have(&told, seen->version) ||
+            now_at(c, c->nodes[i].at, hop) != c->nodes[i].at) {
+            continue;
+        }
+        strings_push(c->arena, &told, seen->version);
+        if (!meets(c, seen->version, db, db->schema_to, hop, ret_why)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Everything that may run beside this database's move of this hop. */
+static bool prove_database(struct compiler *c, size_t hop, const struct hop_database *db,
+                           const char **ret_why)
+{
+    const struct hop_state *h = &c->hops[hop];
+    bool down = h->direction == DIRECTION_DOWN;
+    bool *present = ARENA_ARRAY(c->arena, c->path.count, bool);
+    for (size_t i = 0; i < c->node_count; i++) {
+        int64_t at = now_at(c, c->nodes[i].at, hop);
+        if (at >= 0) {
+            present[at] = true;
+        }
+    }
+    /* Down: the waves have gone by when the database moves, so only what is started meets the new schema. */
+    for (size_t p = 0; db->runs && p < c->path.count; p++) {
+        bool behind = c->path.count > 1 && p < hop + 1;
+        if (present[p] && !(down && behind && h->started) &&
+            !meets(c, c->path.items[p], db, db->schema_to, hop, ret_why)) {
+            return false;
+        }
+    }
+    return (!down || !db->runs || !h->started ||
+            meets(c, h->to, db, db->schema_from, hop, ret_why)) &&
+           (!h->started || meets(c, h->to, db, db->schema_to, hop, ret_why));
+}
+
+bool prove_rolling(struct compiler *c, const char **ret_why)
+{
+    if (c->app->mixed == MIXED_NEVER) {
+        *ret_why = arena_printf(c->arena, "%s may never run in two versions at once (mixed: never)",
+                                c->app->name);
+        return false;
+    }
+    for (size_t h = 0; h < c->hop_count; h++) {
+        for (size_t d = 0; d < c->hops[h].database_count; d++) {
+            if (!prove_database(c, h, &c->hops[h].databases[d], ret_why) ||
+                !prove_strangers(c, h, &c->hops[h].databases[d], ret_why)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* ---- the sentences ---- */
+
+static size_t most_at_once(const struct plan *plan)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < plan->phases.count; i++) {
+        const struct plan_phase *p = plan_phase_at(plan, i);
+        if (p->takes_down && p->scope == PHASE_NODES) {
+            const struct plan_node_set *set =
+                LIST_AT(&plan->node_sets, struct plan_node_set, p->node_set);
+            size_t n = p->parallel > 0 ? (size_t)p->parallel : set->nodes.count;
+            most = MAX(most, n);
+        }
+    }
+    return most;
+}
+
+static bool starts_fit(struct compiler *c)
+{
+    for (size_t h = 0; h < c->hop_count; h++) {
+        for (size_t d = 0; c->hops[h].started && d < c->hops[h].database_count; d++) {
+            const struct hop_database *db = &c->hops[h].databases[d];
+            if (db->schema_to >= 0 && !runs_with(c, c->hops[h].to, db->app->name, db->schema_to)) {
+                forbid(c, "release %s does not run with its own schema %s %lld: see runs_with:",
+                       c->hops[h].to, db->app->name, (long long)db->schema_to);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static bool all_transactional(const struct compiler *c)
+{
+    for (size_t h = 0; h < c->hop_count; h++) {
+        for (size_t d = 0; d < c->hops[h].database_count; d++) {
+            const struct hop_database *db = &c->hops[h].databases[d];
+            if (db->runs && db->external != NULL) {
+                return false;
+            }
+            for (size_t i = 0; i < db->way.up_count; i++) {
+                if (!db->way.up[i].up.transactional) {
+                    return false;
+                }
+            }
+            for (size_t i = 0; i < db->way.down_count; i++) {
+                if (!db->way.down[i].down.transactional) {
+                    return false;
+                }
+            }
+        }
+    }
+    return true;
+}
+
+static void prove_budget(struct compiler *c)
+{
+    size_t most = most_at_once(c->plan);
+    if (c->plan->strategy == STRATEGY_ALL_AT_ONCE) {
+        if (c->plan->from != NULL) {
+            prove(c, "%zu of %zu down at once, as all-at-once says", most, c->node_count);
+        }
+        return;
+    }
+    size_t down = 0;
+    for (size_t i = 0; i < c->node_count; i++) {
+        down += c->nodes[i].seen != NULL && !c->nodes[i].seen->running ? 1 : 0;
+    }
+    prove(c, "no more than %lld of %zu nodes taken down at once",
+          (long long)MAX(c->cluster->strategy->rolling->max_unavailable, 1), c->node_count);
+    if (down > 0) {
+        warn(c, "%zu node%s not running already: %s first", down, down == 1 ? " is" : "s are",
+             down == 1 ? "it goes" : "they go");
+    }
+}
+
+void prove_sentences(struct compiler *c)
+{
+    if (!starts_fit(c)) {
+        return;
+    }
+    if (c->app->databases.count > 0) {
+        prove(c, "no release meets a schema outside runs_with");
+    }
+    prove_budget(c);
+    if (c->migrates && all_transactional(c)) {
+        prove(c, "every migration commits together with its ledger row");
+    }
+    if (c->migrates && c->plan->strategy == STRATEGY_ALL_AT_ONCE) {
+        prove(c, "no database is locked before every node has denied starts");
+    }
+}

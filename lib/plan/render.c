@@ -1,0 +1,249 @@
+/* Owns how a plan reads: one line for each thing that happens, in its order, with what it costs. Refuses nothing. */
+#include <string.h>
+
+#include "lib/base/str.h"
+#include "lib/plan/plan.h"
+
+#define RENDER_BYTES_MAX (16 * 1024 * 1024)
+#define LABEL_COLUMNS    9
+#define SCOPE_COLUMNS    7
+#define WHAT_COLUMNS     44
+#define NODES_COLUMNS    20
+#define NAMES_MAX        4 /* more nodes than that are counted */
+
+struct page {
+    struct arena *arena;
+    struct buf *out;
+    const struct plan *plan;
+    size_t width;
+};
+
+/* How many columns a UTF-8 text takes; all that we print is one column wide. */
+static size_t columns(const char *text)
+{
+    size_t n = 0;
+    for (; *text != '\0'; text++) {
+        n += ((unsigned char)*text & 0xc0) != 0x80 ? 1 : 0;
+    }
+    return n;
+}
+
+static void pad(struct buf *b, const char *text, size_t width)
+{
+    buf_puts(b, text);
+    size_t n = columns(text);
+    do {
+        buf_putc(b, ' ');
+        n++;
+    } while (n < width);
+}
+
+static void end_line(struct buf *line, struct buf *out)
+{
+    while (line->len > 0 && line->data[line->len - 1] == ' ') {
+        line->data[--line->len] = '\0';
+    }
+    buf_puts(out, buf_text(line));
+    buf_putc(out, '\n');
+}
+
+/* "app-1 app-2" or "app-1 … app-40 (40 nodes)". */
+static const char *node_words(const struct page *p, const struct plan_phase *phase)
+{
+    const struct plan_node_set *set =
+        LIST_AT(&p->plan->node_sets, struct plan_node_set, phase->node_set);
+    struct buf b;
+    buf_init(&b, p->arena, LIMIT_TEXT_BYTES);
+    if (set->nodes.count > NAMES_MAX) {
+        buf_printf(&b, "%s … %s (%zu nodes)", set->nodes.items[0],
+                   set->nodes.items[set->nodes.count - 1], set->nodes.count);
+    } else {
+        for (size_t i = 0; i < set->nodes.count; i++) {
+            buf_printf(&b, "%s%s", i > 0 ? " " : "", set->nodes.items[i]);
+        }
+    }
+    if (phase->parallel > 0) {
+        buf_printf(&b, ", %lld at a time", (long long)phase->parallel);
+    }
+    return buf_text(&b);
+}
+
+/* One row; the details go to a line of their own when they do not fit the width. */
+static void row(const struct page *p, const char *label, const char *scope, const char *what,
+                const char *nodes, const char *details)
+{
+    struct buf line;
+    buf_init(&line, p->arena, RENDER_BYTES_MAX);
+    pad(&line, label, LABEL_COLUMNS);
+    pad(&line, scope, SCOPE_COLUMNS);
+    pad(&line, what, WHAT_COLUMNS);
+    if (nodes[0] != '\0') {
+        pad(&line, nodes, details[0] != '\0' ? NODES_COLUMNS : 0);
+    }
+    if (details[0] != '\0' && p->width > 0 &&
+        columns(buf_text(&line)) + columns(details) > p->width) {
+        end_line(&line, p->out);
+        buf_init(&line, p->arena, RENDER_BYTES_MAX);
+        pad(&line, "", LABEL_COLUMNS + SCOPE_COLUMNS + 2);
+    }
+    buf_puts(&line, details);
+    end_line(&line, p->out);
+}
+
+static const char *step_words(const struct page *p, const struct plan_step *step)
+{
+    return step->title == NULL ? step->name
+                               : arena_printf(p->arena, "%s %s", step->name, step->title);
+}
+
+static void add_detail(struct buf *b, const char *text)
+{
+    if (text != NULL && strstr(buf_text(b), text) == NULL) {
+        buf_printf(b, "%s%s", b->len > 0 ? ", " : "", text);
+    }
+}
+
+static void render_nodes(const struct page *p, const char *label, const struct plan_phase *phase)
+{
+    struct buf what;
+    struct buf details;
+    buf_init(&what, p->arena, RENDER_BYTES_MAX);
+    buf_init(&details, p->arena, RENDER_BYTES_MAX);
+    const char *last = NULL;
+    for (size_t i = 0; i < phase->steps.count; i++) {
+        const struct plan_step *step = LIST_AT(&phase->steps, struct plan_step, i);
+        /* An extra step is several actions under one name; a release after a release needs no verb. */
+        if (step->why != NULL && str_equal(last, step->name)) {
+            continue;
+        }
+        if (step->why == NULL && str_equal(last, step->name) && step->title != NULL) {
+            buf_printf(&what, " %s", step->title);
+        } else {
+            buf_printf(&what, "%s%s", what.len > 0 ? ", " : "",
+                       step->why != NULL ? step->name : step_words(p, step));
+        }
+        last = step->name;
+        add_detail(&details, step->detail);
+        if (step->why != NULL && !str_equal(step->why, PLAN_ALWAYS)) {
+            add_detail(&details, arena_printf(p->arena, "%s: %s", step->name, step->why));
+        }
+    }
+    const struct plan_node_set *set =
+        LIST_AT(&p->plan->node_sets, struct plan_node_set, phase->node_set);
+    bool all =
+        phase->takes_down && phase->parallel == 0 && set->nodes.count == p->plan->nodes.count;
+    row(p, label, all ? "all" : "each", buf_text(&what), node_words(p, phase), buf_text(&details));
+}
+
+static void render_once(const struct page *p, const char *label, const struct plan_phase *phase)
+{
+    bool told = false;
+    for (size_t i = 0; i < phase->steps.count; i++) {
+        const struct plan_step *step = LIST_AT(&phase->steps, struct plan_step, i);
+        struct buf details;
+        buf_init(&details, p->arena, RENDER_BYTES_MAX);
+        add_detail(&details, step->detail);
+        add_detail(&details, str_equal(step->why, PLAN_ALWAYS) ? NULL : step->why);
+        if (step->lossy != NULL) {
+            bool here = phase->no_return && !told;
+            told = told || here;
+            buf_printf(&details, "%s! %s%s", details.len > 0 ? "   " : "", step->lossy,
+                       here ? ": POINT OF NO RETURN (then: restore)" : "");
+        }
+        const char *place =
+            str_equal(step->on, PLAN_CONTROLLER) ? "" : arena_printf(p->arena, "on %s", step->on);
+        row(p, i == 0 ? label : "", "once", step_words(p, step), place, buf_text(&details));
+    }
+}
+
+static void render_hop_line(const struct page *p, int64_t index)
+{
+    const struct plan_hop *hop = LIST_AT(&p->plan->hops, struct plan_hop, index);
+    const char *label = arena_printf(p->arena, "hop %lld", (long long)index + 1);
+    struct buf line;
+    buf_init(&line, p->arena, LIMIT_TEXT_BYTES);
+    pad(&line, label, LABEL_COLUMNS);
+    const char *from = hop->from != NULL ? hop->from : "nothing";
+    const char *words = str_equal(from, hop->to)
+                            ? arena_printf(p->arena, "%s, as it should be", hop->to)
+                            : arena_printf(p->arena, "%s -> %s", from, hop->to);
+    pad(&line, words, SCOPE_COLUMNS + WHAT_COLUMNS);
+    if (!hop->started) {
+        buf_printf(&line, "(%s is migrated through, not started)", hop->to);
+    }
+    end_line(&line, p->out);
+}
+
+static void render_phases(const struct page *p)
+{
+    const struct plan *plan = p->plan;
+    int64_t hop = -2;
+    for (size_t i = 0; i < plan->phases.count; i++) {
+        const struct plan_phase *phase = plan_phase_at(plan, i);
+        const char *label = "";
+        if (phase->hop != hop) {
+            hop = phase->hop;
+            bool inside = hop >= 0 && hop < (int64_t)plan->hops.count;
+            if (inside) {
+                render_hop_line(p, hop);
+            } else {
+                label = hop < 0 ? "before" : "after";
+            }
+        }
+        if (phase->scope == PHASE_NODES) {
+            render_nodes(p, label, phase);
+        } else {
+            render_once(p, label, phase);
+        }
+    }
+}
+
+static void sentences(const struct page *p, const char *label, const struct strings *texts)
+{
+    for (size_t i = 0; i < texts->count; i++) {
+        struct buf line;
+        buf_init(&line, p->arena, RENDER_BYTES_MAX);
+        pad(&line, i == 0 ? label : "", LABEL_COLUMNS + 1);
+        buf_puts(&line, texts->items[i]);
+        end_line(&line, p->out);
+    }
+}
+
+static void render_end(const struct page *p)
+{
+    const struct plan *plan = p->plan;
+    struct strings left = {ARENA_ARRAY(p->arena, plan->left_out.count, const char *),
+                           plan->left_out.count};
+    for (size_t i = 0; i < left.count; i++) {
+        const struct plan_left_out *out = LIST_AT(&plan->left_out, struct plan_left_out, i);
+        left.items[i] = arena_printf(p->arena, "%s (%s)", out->name, out->why);
+    }
+    sentences(p, "left out:", &left);
+    sentences(p, "proved:", &plan->proved);
+    sentences(p, "warning:", &plan->warnings);
+    sentences(p, "to read:", &plan->notes);
+}
+
+void plan_render(const struct plan *plan, const char *id, int width, struct arena *arena,
+                 struct buf *out)
+{
+    static const char *const directions[] = {"no way to go", "up", "down"};
+    static const char *const strategies[] = {"all-at-once", "rolling"};
+    struct page p = {arena, out, plan, width > 0 ? (size_t)width : 0};
+    buf_printf(out, "Plan %.8s   %s: %s ", id, plan->cluster, plan->application);
+    if (plan_is_empty(plan)) {
+        buf_printf(out, "%s   nothing to do\n", plan->to);
+        sentences(&p, "warning:", &plan->warnings);
+        return;
+    }
+    if (str_equal(plan->from, plan->to)) {
+        buf_printf(out, "%s   %s", plan->to, "put right");
+    } else {
+        buf_printf(out, "%s -> %s   %s", plan->from != NULL ? plan->from : "nothing", plan->to,
+                   plan->from != NULL ? directions[plan->direction] : "first installation");
+    }
+    buf_printf(out, ", %zu hop%s, %s\n\n", plan->hops.count, plan->hops.count == 1 ? "" : "s",
+               strategies[plan->strategy]);
+    render_phases(&p);
+    render_end(&p);
+}
