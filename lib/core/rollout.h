@@ -1,0 +1,178 @@
+/*
+ * The rollout machine: one run of one plan. Pure: it is told what happened (an event, with the time in it) and answers
+ * with effects, in order. The controller's shell carries them out over libuv, SQLite and gRPC; the tests carry the same
+ * ones out over a pretended clock and network.
+ *
+ *                 BEGIN                    all phases ended
+ *   READY ───────────────────> RUNNING ───────────────────────> SUCCEEDED
+ *                               │  ^ │ a step failed before anything was touched
+ *      a step failed or is      │  │ └────────────────────────> FAILED
+ *      UNKNOWN after that       v  │ word: retry
+ *                             PAUSED ──word: abort──┐
+ *                               │  deadline: told    │
+ *                               └─again (escalates)  v
+ *   RUNNING ──word: abort──> ABORTING ──nothing is under way any more──> ABORTED
+ *
+ * Abort stops scheduling; it never kills an action half-way (rule 7). In PAUSED nothing new starts; what is under way
+ * may still end, and is recorded. `retry` starts the failed steps again with the next attempt number.
+ *
+ * After a failure that may pause, the state is PAUSED at once, while other places still end their current step. Before
+ * anything was touched the state stays RUNNING until those have ended, then it is FAILED. on_failure: abort goes
+ * RUNNING -> ABORTING -> ABORTED by itself.
+ *
+ * A step whose deadline passes without an answer has the outcome UNKNOWN with E_TIMEOUT; the true outcome of that same
+ * attempt still counts when it comes later, and replaces it.
+ *
+ * Journal discipline: an intent is recorded before its instruction may be sent (effect SEND carries the record's
+ * number), an outcome after it arrived. After a crash the shell replays the records through the same door and then
+ * says RESUME: what has an intent and no outcome is instructed again with the same attempt number, and the place
+ * answers from its own journal. No replayed step is given up within ROLLOUT_RESUME_GRACE_MS of the RESUME: the places
+ * must have had the time to come back and say what happened while the controller was away.
+ *
+ * A plan that names places which are not in it FAILS at BEGIN. A journal that does not fit the plan PAUSES at RESUME:
+ * nothing is instructed any more, only abort is left.
+ */
+#ifndef LOCKSTEP_CORE_ROLLOUT_H
+#define LOCKSTEP_CORE_ROLLOUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/limits.h"
+#include "lib/core/outcome.h"
+#include "lib/plan/plan.h"
+
+#define ROLLOUT_REMIND_MS       (15LL * 60 * 1000) /* PAUSED: TELL_WAITING again, each time */
+#define ROLLOUT_RESUME_GRACE_MS (60LL * 1000)
+
+enum rollout_state {
+    ROLLOUT_READY,     /* waits for BEGIN or the first replayed record */
+    ROLLOUT_RUNNING,   /* waits for reports and deadlines */
+    ROLLOUT_PAUSED,    /* waits for an operator's word; a reminder is sent at its deadline */
+    ROLLOUT_ABORTING,  /* waits until nothing is under way (each step's own deadline ends that) */
+    ROLLOUT_SUCCEEDED, /* the end */
+    ROLLOUT_FAILED,    /* the end: nothing had been touched */
+    ROLLOUT_ABORTED,   /* the end: stopped in between; `apply` plans on from what is there */
+};
+const char *rollout_state_name(enum rollout_state state);
+bool rollout_state_is_end(enum rollout_state state);
+
+/* One step at one place. */
+struct step_key {
+    uint32_t phase;
+    uint32_t step;
+    uint32_t place;   /* index into plan->nodes, or ROLLOUT_PLACE_CONTROLLER */
+    uint32_t attempt; /* from 1 */
+};
+#define ROLLOUT_PLACE_CONTROLLER UINT32_MAX
+
+enum word { WORD_ABORT, WORD_RETRY };
+const char *word_name(enum word word);
+
+/* ---- what the journal holds of a run (lib/wire/record.h writes and reads it) ---- */
+enum record_type {
+    RECORD_INTENT,  /* this step will be instructed */
+    RECORD_OUTCOME, /* it ended so */
+    RECORD_STATE,   /* the run's state changed, why and by whom */
+};
+struct record {
+    enum record_type type;
+    int64_t at_ms;            /* wall clock, Unix milliseconds */
+    struct step_key key;      /* INTENT, OUTCOME */
+    int64_t deadline_ms;      /* INTENT: wall clock */
+    struct outcome outcome;   /* OUTCOME */
+    enum rollout_state state; /* STATE */
+    const char *why;          /* STATE; may be NULL */
+    const char *who;          /* STATE: operator, or NULL */
+};
+
+/* ---- events ---- */
+enum event_type {
+    EVENT_BEGIN,      /* a new run starts; who */
+    EVENT_REPLAY,     /* one record of an earlier life, in order */
+    EVENT_RESUME,     /* all records are replayed; goes on from there */
+    EVENT_OUTCOME,    /* a place reports (may come twice, may be late, may be of another attempt) */
+    EVENT_PLACE_UP,   /* a place is connected (again): what it owes is instructed again */
+    EVENT_PLACE_DOWN, /* it is not: nothing fails because of that before its deadline */
+    EVENT_WORD,       /* an operator's word */
+    EVENT_TIME,       /* the armed deadline has passed, or simply time */
+    EVENT_MORE,       /* the effects before were cut: go on */
+};
+struct event {
+    enum event_type type;
+    int64_t now_ms; /* wall clock, Unix milliseconds; never goes back within one life */
+    const struct record *record;   /* REPLAY; borrowed */
+    struct step_key key;           /* OUTCOME */
+    const struct outcome *outcome; /* OUTCOME; borrowed until the effects are carried out */
+    uint32_t place;                /* PLACE_UP, PLACE_DOWN */
+    enum word word;                /* WORD */
+    const char *who;               /* BEGIN, WORD; borrowed */
+};
+
+/* ---- effects ---- */
+enum effect_type {
+    EFFECT_RECORD, /* append this record to the journal; numbers count from 1 within the run */
+    EFFECT_SEND, /* once record `after` is durable, instruct the place (plan_action() gives the action) */
+    EFFECT_TELL,    /* tell the watchers (and the log): one line of progress */
+    EFFECT_REFUSED, /* the operator's word is not legal in this state: `text` says why */
+};
+enum tell_type { TELL_STATE, TELL_PHASE, TELL_STEP_STARTED, TELL_STEP_ENDED, TELL_WAITING };
+struct effect {
+    enum effect_type type;
+    struct record
+        record; /* RECORD, and again in TELL_STEP_ENDED; strings borrowed until the next rollout_step(), an
+                             outcome's from the event */
+    uint64_t number;     /* RECORD: its number */
+    uint64_t after;      /* SEND; 0: durable since an earlier life */
+    struct step_key key; /* SEND, TELL */
+    int64_t deadline_ms; /* SEND: wall clock */
+    enum tell_type tell;
+    enum rollout_state state;   /* TELL_STATE */
+    enum outcome_status status; /* TELL_STEP_ENDED */
+    const char *text; /* TELL, REFUSED; borrowed until the next rollout_step(); may be NULL */
+};
+struct effects {
+    struct effect items[LIMIT_EFFECTS];
+    size_t count;
+    bool more; /* call again with EVENT_MORE */
+};
+
+struct rollout;
+
+/* Sized once from the plan. `plan` and `arena` are borrowed for the machine's life; `place_up` is false for all. */
+struct rollout *rollout_new(struct arena *arena, const struct plan *plan);
+
+/* The one door. Never fails: what is wrong with an event is an effect (REFUSED) or is ignored when it is stale. */
+void rollout_step(struct rollout *r, const struct event *event, struct effects *out);
+/* When EVENT_TIME is wanted next, wall clock; INT64_MAX: never. */
+int64_t rollout_deadline(const struct rollout *r);
+
+enum rollout_state rollout_state(const struct rollout *r);
+
+/* ---- for status, watch and the checkers: read only ---- */
+enum step_state { STEP_WAITING, STEP_UNDER_WAY, STEP_DONE, STEP_FAILED, STEP_UNKNOWN };
+struct place_view {
+    uint32_t phase;
+    uint32_t step; /* the current or last one; steps before it are done */
+    uint32_t attempt;
+    enum step_state state;
+    bool up;
+};
+/* The phase that is walked now (the phase count when all are over). */
+uint32_t rollout_phase(const struct rollout *r);
+/* Where a place stands in the current phase; for a phase of scope once pass the place of its current step. */
+struct place_view rollout_place(const struct rollout *r, uint32_t place);
+/* How many records the run has, replayed ones too; steps that are instructed and not ended. */
+uint64_t rollout_records(const struct rollout *r);
+size_t rollout_under_way(const struct rollout *r);
+/* Why the run is not RUNNING (or soon will not be), for people; NULL when there is nothing to say. */
+const char *rollout_why(const struct rollout *r);
+#define ROLLOUT_PLACE_UNKNOWN (UINT32_MAX - 1)
+/* ROLLOUT_PLACE_UNKNOWN when the plan has no such place. The first is linear in the nodes, the second logarithmic. */
+uint32_t rollout_place_index(const struct plan *plan, const char *place);
+uint32_t rollout_find_place(const struct rollout *r, const char *place);
+const char *rollout_place_name(const struct plan *plan, uint32_t place);
+
+#endif

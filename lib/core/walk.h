@@ -1,0 +1,85 @@
+/*
+ * The walk over a plan: which step stands where. What is *noted* here comes from a decision or from a replayed
+ * record, through the same functions; so a replay cannot end elsewhere than living through it. Private to lib/core.
+ *
+ *   one step at one place:
+ *
+ *   WAITING ──intent──> UNDER_WAY ──outcome──> DONE ──next step's intent──> …
+ *                           ^  │  \─────────> FAILED  ┐ next attempt: by itself while retries are left
+ *                           │  └ deadline ──> UNKNOWN ┘ (FAILED only), else after the word `retry`
+ *                           └─────────────────┘ (UNKNOWN by a deadline turns into the late true outcome)
+ */
+#ifndef LOCKSTEP_CORE_WALK_H
+#define LOCKSTEP_CORE_WALK_H
+
+#include "lib/core/deadlines.h"
+#include "lib/core/layout.h"
+#include "lib/core/rollout.h"
+
+#define WALK_NO_PHASE UINT32_MAX
+
+struct place {
+    uint32_t phase; /* the last one that it took part in, or WALK_NO_PHASE */
+    uint32_t step, attempt;
+    enum step_state state;
+    int64_t retries_left;
+    int64_t deadline_ms;
+    uint64_t after; /* the intent's record in this life; 0: an earlier one */
+    bool up;
+    bool sent;   /* a SEND was emitted in this life */
+    bool bad;    /* stops the run: counted in walk.bad */
+    bool again;  /* the word `retry` was given for it */
+    bool guess;  /* UNKNOWN because of its deadline: the truth may still come */
+    bool queued; /* stands in walk.queue */
+};
+
+struct walk {
+    struct layout layout;
+    struct place *places;       /* by slot */
+    struct deadlines deadlines; /* of what is under way; by slot */
+    uint32_t *queue;            /* a ring of slots whose next step or attempt is due */
+    uint32_t queue_head, queue_count;
+    uint32_t phase;     /* walked now; the phase count when all are over */
+    uint32_t cursor;    /* members of the phase that have begun */
+    uint32_t in_middle; /* begun, not finished: what `parallel` bounds */
+    uint32_t finished;
+    uint32_t once_slot; /* scope once: where its current step is */
+    uint32_t under_way;
+    uint32_t bad;
+    bool touched;                /* a step of a disruptive phase was instructed */
+    char why[LIMIT_ERROR_BYTES]; /* the first failure; "" */
+};
+
+void walk_init(struct walk *w, struct arena *arena, const struct plan *plan);
+
+/* Each returns whether it fits what was noted before; nothing has changed when not. */
+bool walk_note_intent(struct walk *w, const struct step_key *key, int64_t deadline_ms,
+                      uint64_t after);
+bool walk_note_outcome(struct walk *w, const struct step_key *key, const struct outcome *outcome);
+/* The word `retry`: what is bad is due again. Linear in the phase's members. */
+void walk_forgive(struct walk *w);
+
+/* Is a step or an attempt due at the slot, by what has ended there? */
+bool walk_due(const struct walk *w, uint32_t slot);
+void walk_enqueue(struct walk *w, uint32_t slot);
+/* Finds everything that is due. Linear in the phase's members. */
+void walk_enqueue_all(struct walk *w);
+/* What is to be instructed next, or false: nothing for now. */
+bool walk_next(struct walk *w, struct step_key *ret_key);
+/* Has the phase ended, so that walk_enter_next() may be called? False after the last. */
+bool walk_phase_over(const struct walk *w);
+void walk_enter_next(struct walk *w);
+/* The bad place with the most attempts, for the limit; NULL when none is bad. */
+const struct place *walk_worst(const struct walk *w, uint32_t *ret_slot);
+
+static inline const struct plan_phase *walk_phase(const struct walk *w)
+{
+    return plan_phase_at(w->layout.plan, w->phase);
+}
+
+static inline bool walk_is_over(const struct walk *w)
+{
+    return w->phase == w->layout.plan->phases.count;
+}
+
+#endif

@@ -1,0 +1,293 @@
+/* The journals' records: what is written is read again, and what is not understood is refused whole. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/base/str.h"
+#include "lib/wire/record.h"
+#include "proto/journal.pb-c.h"
+
+static struct arena arena;
+static struct error error;
+
+static int begin_test(void **state)
+{
+    (void)state;
+    arena_init(&arena);
+    error = (struct error){0};
+    return 0;
+}
+
+static int end_test(void **state)
+{
+    (void)state;
+    arena_deinit(&arena);
+    return 0;
+}
+
+static char log_text[LIMIT_LOG_TAIL_BYTES];
+
+static struct outcome large_outcome(void)
+{
+    memset(log_text, 'l', sizeof(log_text) - 1);
+    return (struct outcome){
+        .status = OUTCOME_UNKNOWN,
+        .code = INT32_MIN,
+        .message = "größer",
+        .log_tail = log_text,
+        .facts = "{\"rows\":276}",
+        .started_ms = INT64_MIN,
+        .ended_ms = INT64_MAX,
+    };
+}
+
+static void assert_outcome(const struct outcome *a, const struct outcome *b)
+{
+    assert_int_equal(a->status, b->status);
+    assert_int_equal(a->code, b->code);
+    assert_string_equal(a->message, b->message != NULL ? b->message : "");
+    assert_true(str_equal(a->log_tail, b->log_tail));
+    assert_true(str_equal(a->facts, b->facts));
+    assert_true(a->started_ms == b->started_ms && a->ended_ms == b->ended_ms);
+}
+
+#define RUN_RECORDS 5
+static void run_records(struct record ret[RUN_RECORDS])
+{
+    const struct step_key most = {UINT32_MAX, UINT32_MAX - 1, UINT32_MAX, UINT32_MAX};
+    ret[0] = (struct record){
+        .type = RECORD_INTENT, .at_ms = INT64_MIN, .key = most, .deadline_ms = INT64_MAX};
+    ret[1] = (struct record){.type = RECORD_INTENT};
+    ret[2] = (struct record){.type = RECORD_OUTCOME, .key = most, .outcome = large_outcome()};
+    ret[3] = (struct record){.type = RECORD_OUTCOME, .at_ms = 1};
+    ret[4] = (struct record){
+        .type = RECORD_STATE, .state = ROLLOUT_ABORTED, .why = "why", .who = "alice"};
+}
+
+static void records_of_a_run_come_back(void **state)
+{
+    (void)state;
+    struct record records[RUN_RECORDS];
+    run_records(records);
+    for (size_t i = 0; i < RUN_RECORDS; i++) {
+        const struct record *in = &records[i];
+        struct bytes bytes;
+        struct record back;
+        assert_int_equal(wire_record_pack(&arena, in, &bytes, &error), 0);
+        assert_int_equal(wire_record_unpack(&arena, bytes, &back, &error), 0);
+        assert_int_equal(back.type, in->type);
+        assert_true(back.at_ms == in->at_ms && back.deadline_ms == in->deadline_ms);
+        assert_memory_equal(&back.key, &in->key, sizeof(back.key));
+        assert_int_equal(back.state, in->state);
+        assert_true(str_equal(back.why, in->why) && str_equal(back.who, in->who));
+        if (in->type == RECORD_OUTCOME) {
+            assert_outcome(&back.outcome, &in->outcome);
+        }
+    }
+}
+
+#define PLACE_RECORDS 5
+static const struct instruction_key most_key = {
+    .run = "0123456789abcdef0123456789abcdef", UINT32_MAX, UINT32_MAX, UINT32_MAX};
+static struct wire_instruction an_instruction(void)
+{
+    return (struct wire_instruction){
+        .key = most_key,
+        .fence = UINT64_MAX,
+        .cluster = "chat",
+        .name = "migrate",
+        .state_name = "chat.mattermost",
+        .action = {.data = (const uint8_t *)"{\"a\":\0}", .len = 7},
+        .deadline_ms = INT64_MAX,
+    };
+}
+
+static void place_records(struct agent_record ret[PLACE_RECORDS])
+{
+    ret[0] = (struct agent_record){.type = AGENT_RECORD_FENCE, .fence = UINT64_MAX, .at_ms = -1};
+    ret[1] = (struct agent_record){.type = AGENT_RECORD_FENCE};
+    ret[2] =
+        (struct agent_record){.type = AGENT_RECORD_INTENT, .key = most_key, .fence = UINT64_MAX};
+    ret[3] = (struct agent_record){
+        .type = AGENT_RECORD_OUTCOME, .key = most_key, .outcome = large_outcome()};
+    ret[4] = (struct agent_record){.type = AGENT_RECORD_FORGET, .key = {.run = "x"}};
+}
+
+static void records_of_a_place_come_back(void **state)
+{
+    (void)state;
+    struct agent_record records[PLACE_RECORDS];
+    place_records(records);
+    const struct wire_instruction instruction = an_instruction();
+    for (size_t i = 0; i < PLACE_RECORDS; i++) {
+        const struct agent_record *in = &records[i];
+        struct bytes bytes;
+        struct agent_record back;
+        struct wire_instruction again;
+        assert_int_equal(wire_place_record_pack(&arena, in, &instruction, &bytes, &error), 0);
+        assert_int_equal(wire_place_record_unpack(&arena, bytes, &back, &again, &error), 0);
+        assert_int_equal(back.type, in->type);
+        assert_true(back.at_ms == in->at_ms && back.fence == in->fence);
+        assert_memory_equal(&back.key, &in->key, sizeof(back.key));
+        if (in->type == AGENT_RECORD_OUTCOME) {
+            assert_outcome(&back.outcome, &in->outcome);
+        }
+        if (in->type == AGENT_RECORD_INTENT) {
+            assert_string_equal(again.cluster, "chat");
+            assert_string_equal(again.name, "migrate");
+            assert_string_equal(again.state_name, "chat.mattermost");
+            assert_int_equal(again.action.len, 7);
+            assert_memory_equal(again.action.data, "{\"a\":\0}", 7);
+            assert_true(again.deadline_ms == INT64_MAX && again.fence == UINT64_MAX);
+        }
+    }
+}
+
+static void expect_refused(const Lockstep__V1__RunRecord *message, const char *words)
+{
+    struct bytes bytes;
+    struct record record;
+    assert_int_equal(wire_pack(&arena, &message->base, &bytes, &error), 0);
+    assert_int_equal(wire_record_unpack(&arena, bytes, &record, &error), E_INVALID);
+    assert_non_null(strstr(error.message, words));
+}
+
+static void refuses_what_a_newer_program_wrote(void **state)
+{
+    (void)state;
+    Lockstep__V1__RunRecord message = LOCKSTEP__V1__RUN_RECORD__INIT;
+    Lockstep__V1__RunState run_state = LOCKSTEP__V1__RUN_STATE__INIT;
+    message.record_case = LOCKSTEP__V1__RUN_RECORD__RECORD_STATE;
+    message.state = &run_state;
+    expect_refused(&message, "version 0");
+    message.version = 2;
+    expect_refused(&message, "version 2");
+    message.version = 1;
+    run_state.state = ROLLOUT_ABORTED + 1;
+    expect_refused(&message, "state 7");
+    run_state.state = 0;
+    /* a field with number 99, on top and inside */
+    ProtobufCMessageUnknownField field = {
+        .tag = 99, .wire_type = PROTOBUF_C_WIRE_TYPE_VARINT, .len = 1, .data = (uint8_t[]){1}};
+    message.base.n_unknown_fields = 1;
+    message.base.unknown_fields = &field;
+    expect_refused(&message, "a part that is not known");
+    message.base.n_unknown_fields = 0;
+    run_state.base.n_unknown_fields = 1;
+    run_state.base.unknown_fields = &field;
+    expect_refused(&message, "a part that is not known");
+    message.record_case = LOCKSTEP__V1__RUN_RECORD__RECORD__NOT_SET;
+    expect_refused(&message, "its kind is not known");
+    Lockstep__V1__RunOutcome no_outcome = LOCKSTEP__V1__RUN_OUTCOME__INIT;
+    message.record_case = LOCKSTEP__V1__RUN_RECORD__RECORD_OUTCOME;
+    message.outcome = &no_outcome;
+    expect_refused(&message, "it names no step");
+}
+
+static void refuses_a_status_and_a_run_that_cannot_be(void **state)
+{
+    (void)state;
+    Lockstep__V1__Outcome outcome = LOCKSTEP__V1__OUTCOME__INIT;
+    struct outcome back;
+    outcome.status = 3;
+    assert_int_equal(wire_outcome_from(&outcome, &back, &error), E_INVALID);
+    Lockstep__V1__Key key = LOCKSTEP__V1__KEY__INIT;
+    struct instruction_key key_back;
+    key.run = (char[]){"0123456789abcdef0123456789abcdef0"};
+    assert_int_equal(wire_key_from(&key, &key_back, &error), E_INVALID);
+    key.run[32] = '\0';
+    assert_int_equal(wire_key_from(&key, &key_back, &error), 0);
+}
+
+static void refuses_a_record_past_its_limit(void **state)
+{
+    (void)state;
+    struct wire_instruction instruction = an_instruction();
+    const struct agent_record record = {.type = AGENT_RECORD_INTENT, .key = most_key};
+    uint8_t *action = arena_alloc(&arena, LIMIT_RECORD_BYTES);
+    struct bytes bytes;
+    instruction.action = (struct bytes){.data = action, .len = LIMIT_RECORD_BYTES};
+    assert_int_equal(wire_place_record_pack(&arena, &record, &instruction, &bytes, &error),
+                     E_LIMIT);
+    instruction.action.len -= 200;
+    assert_int_equal(wire_place_record_pack(&arena, &record, &instruction, &bytes, &error), 0);
+    struct record back;
+    bytes = (struct bytes){.data = action, .len = LIMIT_RECORD_BYTES + 1};
+    assert_int_equal(wire_record_unpack(&arena, bytes, &back, &error), E_LIMIT);
+}
+
+/* What a reader sees of a record when it is accepted must be readable to its end. */
+static void read_whatever(struct bytes bytes)
+{
+    struct arena own;
+    arena_init(&own);
+    struct record record;
+    struct agent_record place_record;
+    struct wire_instruction instruction = {0};
+    size_t sum = 0;
+    if (wire_record_unpack(&own, bytes, &record, &error) == 0 && record.type == RECORD_OUTCOME) {
+        sum += strlen(record.outcome.message);
+        sum += record.outcome.log_tail != NULL ? strlen(record.outcome.log_tail) : 0;
+    }
+    if (wire_place_record_unpack(&own, bytes, &place_record, &instruction, &error) == 0 &&
+        place_record.type == AGENT_RECORD_INTENT) {
+        sum += strlen(instruction.cluster) + strlen(instruction.key.run);
+    }
+    assert_true(sum <= bytes.len * 2);
+    assert_true(own.bytes <= bytes.len * 64 + (size_t)64 * 1024);
+    arena_deinit(&own);
+}
+
+static void truncated_and_mutated_bytes_never_crash(void **state)
+{
+    (void)state;
+    struct record records[RUN_RECORDS];
+    struct agent_record places[PLACE_RECORDS];
+    const struct wire_instruction instruction = an_instruction();
+    struct bytes packed[RUN_RECORDS + PLACE_RECORDS];
+    run_records(records);
+    records[2].outcome.log_tail = "a log";
+    place_records(places);
+    places[3].outcome.log_tail = "a log";
+    for (size_t i = 0; i < RUN_RECORDS; i++) {
+        wire_record_pack(&arena, &records[i], &packed[i], &error);
+    }
+    for (size_t i = 0; i < PLACE_RECORDS; i++) {
+        wire_place_record_pack(&arena, &places[i], &instruction, &packed[RUN_RECORDS + i], &error);
+    }
+    uint64_t seed = 0x10c45;
+    for (size_t i = 0; i < ARRAY_SIZE(packed); i++) {
+        for (size_t len = 0; len <= packed[i].len; len++) {
+            /* of its own size, so that a sanitizer sees a byte too far */
+            struct arena own;
+            arena_init(&own);
+            uint8_t *copy = (uint8_t *)arena_strndup(&own, (const char *)packed[i].data, len);
+            read_whatever((struct bytes){.data = copy, .len = len});
+            for (int round = 0; round < 20 && len > 0; round++) {
+                seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
+                copy[(seed >> 33) % len] = (uint8_t)(seed >> 20);
+                read_whatever((struct bytes){.data = copy, .len = len});
+            }
+            arena_deinit(&own);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(records_of_a_run_come_back, begin_test, end_test),
+        cmocka_unit_test_setup_teardown(records_of_a_place_come_back, begin_test, end_test),
+        cmocka_unit_test_setup_teardown(refuses_what_a_newer_program_wrote, begin_test, end_test),
+        cmocka_unit_test_setup_teardown(refuses_a_status_and_a_run_that_cannot_be, begin_test,
+                                        end_test),
+        cmocka_unit_test_setup_teardown(refuses_a_record_past_its_limit, begin_test, end_test),
+        cmocka_unit_test_setup_teardown(truncated_and_mutated_bytes_never_crash, begin_test,
+                                        end_test),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
