@@ -1,0 +1,50 @@
+/*
+ * What the parts of lockstepd share. Everything here belongs to the loop's thread; work that blocks
+ * (artifacts) is handed to libuv's pool and comes back to it.
+ *
+ *   operators ──> operator_api ──> planning ──> observe (sessions), releases (pool) ──> lib/plan
+ *                              └─> runs ──> lib/core/rollout ──> journal, sessions
+ *   agents ─────> agent_api ───> sessions ──> runs (outcomes), observe (answers)
+ */
+#ifndef LOCKSTEP_CONTROLLER_CONTROLLER_H
+#define LOCKSTEP_CONTROLLER_CONTROLLER_H
+
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "controller/options.h"
+#include "lib/base/arena.h"
+#include "lib/base/error.h"
+#include "lib/io/rpc/pki.h"
+#include "lib/io/rpc/rpc.h"
+#include "lib/io/store/journal.h"
+#include "lib/io/store/store.h"
+
+#define PROGRAM "lockstepd"
+
+struct sessions;
+struct runs;
+struct releases;
+
+struct controller {
+    uv_loop_t loop;
+    struct arena arena; /* as long as the program */
+    const struct controller_options *options;
+    const char *blobs_dir;
+    struct pki_identity ca;
+    const char *ca_fingerprint;
+    uint64_t fence;
+    struct store *store;
+    struct journal *journal;
+    struct sessions *sessions;
+    struct runs *runs;
+    struct releases *releases;
+    struct rpc_server *server;
+    int status; /* of the program, once it stops */
+};
+
+/* Logs and stops the program: what it keeps can no longer be trusted to be kept. */
+void controller_fail(struct controller *c, const struct error *e);
+
+#endif

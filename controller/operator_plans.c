@@ -1,0 +1,277 @@
+/*
+ * Owns Plan and Apply: both plan first; Apply then keeps the revision and starts a run, or says how the cluster has moved since a
+ * given plan was made. One struct per call, from its request to its last answer.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/operator.h"
+#include "controller/planning.h"
+#include "controller/runs.h"
+#include "lib/base/str.h"
+#include "lib/io/platform/digest.h"
+#include "lib/wire/pack.h"
+
+struct job {
+    struct rpc_call *call;
+    struct planning *planning;
+    struct arena arena; /* of the request */
+    const Lockstep__V1__Bundle *bundle;
+    bool apply;
+    bool acknowledged;
+    const char *plan_id; /* a plan file was given; else NULL */
+    struct plan plan;    /* that plan */
+};
+
+static void free_job(struct job *job)
+{
+    rpc_call_set_data(job->call, NULL);
+    arena_deinit(&job->arena);
+    free(job);
+}
+
+void operator_planning_closed(struct rpc_call *call, enum rpc_status status UNUSED,
+                              const char *message UNUSED)
+{
+    struct job *job = rpc_call_get_data(call);
+    if (job != NULL) {
+        planning_forget(job->planning);
+        free_job(job);
+    }
+}
+
+/* ---- Plan ---- */
+
+static void progress(void *context, const char *line)
+{
+    struct job *job = context;
+    if (job->apply) {
+        Lockstep__V1__ApplyReply reply = LOCKSTEP__V1__APPLY_REPLY__INIT;
+        reply.progress = (char *)line;
+        reply_send(job->call, &reply.base);
+    } else {
+        Lockstep__V1__PlanReply reply = LOCKSTEP__V1__PLAN_REPLY__INIT;
+        reply.progress = (char *)line;
+        reply_send(job->call, &reply.base);
+    }
+}
+
+static int keep_plan(struct job *job, const struct planning_result *result, struct error *e)
+{
+    struct arena arena;
+    arena_init(&arena);
+    struct bytes bundle = {0};
+    int r = wire_pack(&arena, &job->bundle->base, &bundle, e);
+    if (r == 0) {
+        r = store_plan_put(reply_controller(job->call)->store, result->plan_id, result->plan_json,
+                           bundle, e);
+    }
+    arena_deinit(&arena);
+    return r;
+}
+
+static void planned(void *context, const struct planning_result *result)
+{
+    struct job *job = context;
+    struct rpc_call *call = job->call;
+    struct error e = {0};
+    Lockstep__V1__PlanReply reply = LOCKSTEP__V1__PLAN_REPLY__INIT;
+    reply.n_complaints = result->complaint_count;
+    reply.complaints = reply_complaints(&job->arena, result->complaints, result->complaint_count);
+    int r = 0;
+    if (result->plan != NULL) {
+        r = keep_plan(job, result, &e);
+        reply.plan = (ProtobufCBinaryData){.data = (uint8_t *)result->plan_json.data,
+                                           .len = result->plan_json.len};
+        reply.id = (char *)result->plan_id;
+        reply.nothing_to_do = plan_is_empty(result->plan);
+    }
+    if (r < 0) {
+        rpc_call_finish_error(call, &e);
+    } else {
+        reply_last(call, &reply.base);
+    }
+    free_job(job);
+}
+
+/* ---- Apply ---- */
+
+static int start_run(struct job *job, const char *plan_id, const struct planning_result *result,
+                     Lockstep__V1__ApplyReply *reply, struct error *e)
+{
+    struct controller *c = reply_controller(job->call);
+    const char *who = reply_who(job->call);
+    uint32_t number = 0;
+    bool changed = false;
+    int r = operator_keep_revision(c, job->bundle, result->spec, who, &number, &changed, e);
+    const char *run = NULL;
+    if (r == 0) {
+        r = runs_start(c, &job->arena, plan_id, who, &run, e);
+    }
+    if (r == 0) {
+        reply->run = (char *)run;
+    }
+    return r;
+}
+
+/* The notes that ask for an acknowledgement, as complaints. */
+static void ask_for_ack(struct job *job, const struct plan *plan, Lockstep__V1__ApplyReply *reply)
+{
+    struct complaint *items = ARENA_ARRAY(&job->arena, plan->notes.count + 1, struct complaint);
+    for (size_t i = 0; i < plan->notes.count; i++) {
+        items[i].message =
+            arena_printf(&job->arena, "%s (read it, then apply with --ack)", plan->notes.items[i]);
+    }
+    reply->n_complaints = plan->notes.count;
+    reply->complaints = reply_complaints(&job->arena, items, plan->notes.count);
+}
+
+static void applied(void *context, const struct planning_result *result)
+{
+    struct job *job = context;
+    struct rpc_call *call = job->call;
+    struct error e = {0};
+    Lockstep__V1__ApplyReply reply = LOCKSTEP__V1__APPLY_REPLY__INIT;
+    const struct plan *plan = job->plan_id != NULL ? &job->plan : result->plan;
+    const char *plan_id = job->plan_id != NULL ? job->plan_id : result->plan_id;
+    int r = 0;
+    reply.plan_id = plan_id != NULL ? (char *)plan_id : "";
+    if (result->complaint_count > 0) {
+        reply.n_complaints = result->complaint_count;
+        reply.complaints =
+            reply_complaints(&job->arena, result->complaints, result->complaint_count);
+    } else if (result->differences.count > 0) {
+        reply.n_differences = result->differences.count;
+        reply.differences = (char **)result->differences.items;
+    } else if (plan_is_empty(plan)) {
+        uint32_t number = 0;
+        bool changed = false;
+        reply.nothing_to_do = true;
+        r = operator_keep_revision(reply_controller(call), job->bundle, result->spec,
+                                   reply_who(call), &number, &changed, &e);
+    } else if (plan->notes.count > 0 && !job->acknowledged) {
+        ask_for_ack(job, plan, &reply);
+    } else {
+        r = job->plan_id != NULL ? 0 : keep_plan(job, result, &e);
+        r = r < 0 ? r : start_run(job, plan_id, result, &reply, &e);
+    }
+    if (r < 0) {
+        rpc_call_finish_error(call, &e);
+    } else {
+        reply_last(call, &reply.base);
+    }
+    free_job(job);
+}
+
+/* ---- requests ---- */
+
+static struct job *new_job(struct rpc_call *call, bool apply)
+{
+    struct job *job = calloc(1, sizeof(*job));
+    assert(job != NULL);
+    job->call = call;
+    job->apply = apply;
+    arena_init(&job->arena);
+    return job;
+}
+
+/* The bundle of a request, or of the newest revision of the cluster that it names. */
+static int find_bundle(struct job *job, const Lockstep__V1__Bundle *bundle, const char *cluster,
+                       struct error *e)
+{
+    struct stored_revision revision = {0};
+    if (bundle != NULL && bundle->n_files > 0) {
+        job->bundle = bundle;
+        return 0;
+    }
+    if (str_empty(cluster)) {
+        return error_set(e, E_INVALID, "there is neither a file nor a cluster's name");
+    }
+    int r =
+        store_revision(reply_controller(job->call)->store, &job->arena, cluster, 0, &revision, e);
+    if (r == 0) {
+        job->bundle = REPLY_REQUEST(Bundle, bundle, &job->arena, revision.bundle, e);
+    }
+    return job->bundle != NULL ? 0 : e->code;
+}
+
+/* A plan file: it must be one that this controller made, byte for byte. */
+static int find_plan(struct job *job, ProtobufCBinaryData json, struct error *e)
+{
+    char id[DIGEST_HEX_BYTES];
+    digest_bytes_hex(json.data, json.len, id);
+    struct bytes kept = {0};
+    struct bytes bundle = {0};
+    int r = store_plan(reply_controller(job->call)->store, &job->arena, id, &kept, &bundle, e);
+    if (r == E_NOT_FOUND) {
+        return error_set(e, E_NOT_FOUND,
+                         "this plan (%.8s) was not made by this controller, or was edited since: "
+                         "what was proved "
+                         "holds for the plan that was made. Make one with `lockstep plan -o FILE`",
+                         id);
+    }
+    if (r == 0) {
+        r = plan_from_json(&job->arena, (const char *)kept.data, kept.len, &job->plan, e);
+    }
+    if (r == 0) {
+        job->bundle = REPLY_REQUEST(Bundle, bundle, &job->arena, bundle, e);
+        job->plan_id = arena_strdup(&job->arena, id);
+    }
+    return job->bundle != NULL ? r : e->code;
+}
+
+static void start(struct job *job, const char *to)
+{
+    const struct planning_request request = {
+        .bundle = job->bundle, .to = to, .same_as = job->plan_id != NULL ? &job->plan : NULL};
+    const struct planning_callbacks callbacks = {
+        .progress = progress, .over = job->apply ? applied : planned, .context = job};
+    rpc_call_set_data(job->call, job);
+    job->planning = planning_start(reply_controller(job->call), &request, &callbacks);
+}
+
+static void refuse(struct job *job, const struct error *e)
+{
+    rpc_call_finish_error(job->call, e);
+    arena_deinit(&job->arena);
+    free(job);
+}
+
+void operator_plan(struct rpc_call *call, struct bytes message)
+{
+    if (rpc_call_get_data(call) != NULL || !reply_allowed(call, ROLE_VIEWER)) {
+        return;
+    }
+    struct error e = {0};
+    struct job *job = new_job(call, false);
+    const Lockstep__V1__PlanRequest *request =
+        REPLY_REQUEST(PlanRequest, plan_request, &job->arena, message, &e);
+    if (request == NULL || find_bundle(job, request->bundle, request->cluster, &e) < 0) {
+        refuse(job, &e);
+    } else {
+        start(job, request->to);
+    }
+}
+
+void operator_apply(struct rpc_call *call, struct bytes message)
+{
+    if (rpc_call_get_data(call) != NULL || !reply_allowed(call, ROLE_OPERATOR)) {
+        return;
+    }
+    struct error e = {0};
+    struct job *job = new_job(call, true);
+    const Lockstep__V1__ApplyRequest *request =
+        REPLY_REQUEST(ApplyRequest, apply_request, &job->arena, message, &e);
+    int r = request == NULL ? e.code : 0;
+    if (r == 0 && request->plan.len > 0) {
+        r = find_plan(job, request->plan, &e);
+    } else if (r == 0) {
+        r = find_bundle(job, request->bundle, request->cluster, &e);
+    }
+    if (r < 0) {
+        refuse(job, &e);
+    } else {
+        job->acknowledged = request->acknowledged;
+        start(job, request->to);
+    }
+}

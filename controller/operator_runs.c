@@ -1,0 +1,216 @@
+/* Owns what operators see and say of runs: watching, words, history. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/operator.h"
+#include "controller/runs.h"
+#include "lib/base/str.h"
+
+#define HISTORY_DEFAULT 20
+#define HISTORY_MOST    1000
+
+/* A run's id, or the newest run of the cluster of that name. */
+static int find_run(struct controller *c, struct arena *arena, const char *run, const char *cluster,
+                    const char **ret_run, struct error *e)
+{
+    struct stored_runs runs = {0};
+    struct stored_run stored = {0};
+    if (!str_empty(run) && store_run(c->store, arena, run, &stored, e) == 0) {
+        *ret_run = stored.run;
+        return 0;
+    }
+    /* People give one word; it may be either. */
+    const char *name = !str_empty(cluster) ? cluster : run;
+    int r = store_runs(c->store, arena, str_empty(name) ? NULL : name, 1, &runs, e);
+    if (r < 0) {
+        return r;
+    }
+    if (runs.count == 0) {
+        return str_empty(name)
+                   ? error_set(e, E_NOT_FOUND,
+                               "there has been no run yet: see `lockstep apply --help`")
+                   : error_set(e, E_NOT_FOUND,
+                               "there is no run and no cluster with a run named %s: see "
+                               "`lockstep history`",
+                               name);
+    }
+    *ret_run = runs.items[0].run;
+    return 0;
+}
+
+/* ---- Watch ---- */
+
+struct watching {
+    struct rpc_call *call;
+    struct watcher *watcher; /* NULL: over */
+};
+
+static bool seen(void *context, const Lockstep__V1__WatchEvent *event)
+{
+    struct watching *w = context;
+    if (event->number != 0 && rpc_call_queued_bytes(w->call) > LIMIT_CHUNK_BYTES) {
+        return false;
+    }
+    reply_send(w->call, &event->base);
+    return true;
+}
+
+static void over(void *context)
+{
+    struct watching *w = context;
+    w->watcher = NULL;
+    rpc_call_finish(w->call, RPC_OK, NULL);
+}
+
+void operator_watch(struct rpc_call *call, struct bytes message)
+{
+    if (rpc_call_get_data(call) != NULL || !reply_allowed(call, ROLE_VIEWER)) {
+        return;
+    }
+    struct controller *c = reply_controller(call);
+    struct arena arena;
+    arena_init(&arena);
+    struct error e = {0};
+    const char *run = NULL;
+    const Lockstep__V1__WatchRequest *request =
+        REPLY_REQUEST(WatchRequest, watch_request, &arena, message, &e);
+    int r =
+        request == NULL ? e.code : find_run(c, &arena, request->run, request->cluster, &run, &e);
+    if (r == 0) {
+        struct watching *w = calloc(1, sizeof(*w));
+        assert(w != NULL);
+        w->call = call;
+        const struct watch_callbacks callbacks = {.seen = seen, .over = over, .context = w};
+        w->watcher = runs_watch(c, run, request->after, &callbacks, &e);
+        if (w->watcher != NULL) {
+            rpc_call_set_data(call, w);
+        } else {
+            free(w);
+            r = e.code;
+        }
+    }
+    if (r < 0) {
+        rpc_call_finish_error(call, &e);
+    }
+    arena_deinit(&arena);
+}
+
+void operator_watch_drained(struct rpc_call *call)
+{
+    struct watching *w = rpc_call_get_data(call);
+    if (w != NULL && w->watcher != NULL) {
+        runs_watch_go_on(w->watcher);
+    }
+}
+
+void operator_watch_closed(struct rpc_call *call, enum rpc_status status UNUSED,
+                           const char *message UNUSED)
+{
+    struct watching *w = rpc_call_get_data(call);
+    if (w != NULL) {
+        if (w->watcher != NULL) {
+            runs_unwatch(w->watcher);
+        }
+        free(w);
+    }
+}
+
+/* ---- Word ---- */
+
+static int word_from(const char *text, enum word *ret, struct error *e)
+{
+    static const enum word words[] = {WORD_ABORT, WORD_RETRY};
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        if (str_equal(text, word_name(words[i]))) {
+            *ret = words[i];
+            return 0;
+        }
+    }
+    return error_set(e, E_INVALID, "\"%s\" is no word for a run: abort, retry", text);
+}
+
+void operator_word(struct rpc_call *call, struct bytes message)
+{
+    if (!reply_allowed(call, ROLE_OPERATOR)) {
+        return;
+    }
+    struct controller *c = reply_controller(call);
+    struct arena arena;
+    arena_init(&arena);
+    struct error e = {0};
+    const char *run = NULL;
+    const char *state = NULL;
+    enum word word = WORD_ABORT;
+    const Lockstep__V1__WordRequest *request =
+        REPLY_REQUEST(WordRequest, word_request, &arena, message, &e);
+    int r = request == NULL ? e.code : word_from(request->word, &word, &e);
+    if (r == 0) {
+        r = find_run(c, &arena, request->run, request->cluster, &run, &e);
+    }
+    if (r == 0) {
+        r = runs_word(c, run, word, reply_who(call), &state, &e);
+    }
+    if (r < 0) {
+        rpc_call_finish_error(call, &e);
+    } else {
+        Lockstep__V1__WordReply reply = LOCKSTEP__V1__WORD_REPLY__INIT;
+        reply.state = (char *)state;
+        reply_last(call, &reply.base);
+    }
+    arena_deinit(&arena);
+}
+
+/* ---- History ---- */
+
+static char *text(const char *s)
+{
+    return s != NULL ? (char *)s : "";
+}
+
+static Lockstep__V1__RunSummary *run_summary(struct controller *c, struct arena *arena,
+                                             const struct stored_run *run)
+{
+    Lockstep__V1__RunSummary *summary = ARENA_NEW(arena, Lockstep__V1__RunSummary);
+    lockstep__v1__run_summary__init(summary);
+    const char *why = runs_why(c, run->run);
+    summary->run = text(run->run);
+    summary->cluster = text(run->cluster);
+    summary->plan_id = text(run->plan_id);
+    summary->from = text(run->from);
+    summary->to = text(run->to);
+    summary->state = text(run->state);
+    summary->why = text(why != NULL ? why : run->why);
+    summary->who = text(run->who);
+    summary->started_ms = run->started_ms;
+    summary->ended_ms = run->ended_ms;
+    return summary;
+}
+
+void operator_history(struct rpc_call *call, struct bytes message)
+{
+    if (!reply_allowed(call, ROLE_VIEWER)) {
+        return;
+    }
+    struct controller *c = reply_controller(call);
+    struct arena arena;
+    arena_init(&arena);
+    struct error e = {0};
+    struct stored_runs runs = {0};
+    const Lockstep__V1__HistoryRequest *request =
+        REPLY_REQUEST(HistoryRequest, history_request, &arena, message, &e);
+    uint32_t limit = request == NULL || request->limit == 0 ? HISTORY_DEFAULT
+                                                            : MIN(request->limit, HISTORY_MOST);
+    if (request == NULL ||
+        store_runs(c->store, &arena, str_empty(request->cluster) ? NULL : request->cluster, limit,
+                   &runs, &e) < 0) {
+        rpc_call_finish_error(call, &e);
+    } else {
+        Lockstep__V1__HistoryReply reply = LOCKSTEP__V1__HISTORY_REPLY__INIT;
+        reply.runs = ARENA_ARRAY(&arena, runs.count + 1, Lockstep__V1__RunSummary *);
+        for (size_t i = 0; i < runs.count; i++) {
+            reply.runs[reply.n_runs++] = run_summary(c, &arena, &runs.items[i]);
+        }
+        reply_last(call, &reply.base);
+    }
+    arena_deinit(&arena);
+}

@@ -1,0 +1,533 @@
+/*
+ * Owns the runs that are not over and the way between their machines and the world. It decides
+ * nothing: a wrong order of effects would be the machine's, a lost one would be found by the crash
+ * tests.
+ */
+#include "controller/runs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/run.h"
+#include "controller/sessions.h"
+#include "lib/base/str.h"
+#include "lib/io/platform/act.h"
+#include "lib/io/platform/log.h"
+#include "lib/io/rpc/pki.h"
+#include "lib/wire/message.h"
+#include "lib/wire/record.h"
+
+#define RUN_ID_LETTERS 12
+
+struct runs {
+    struct run *first;
+};
+
+static void step(struct run *run, const struct event *event);
+
+struct run *runs_find(struct controller *c, const char *id)
+{
+    struct run *run = c->runs->first;
+    while (run != NULL && !str_equal(run->id, id)) {
+        run = run->next;
+    }
+    return run;
+}
+
+/* ---- effects ---- */
+
+static struct waiting *wait_for(struct run *run, uint64_t number)
+{
+    struct waiting *w = calloc(1, sizeof(*w));
+    assert(w != NULL);
+    w->number = number;
+    *run->waiting_end = w;
+    run->waiting_end = &w->next;
+    return w;
+}
+
+static void keep_record(struct run *run, const struct record *record)
+{
+    struct arena arena;
+    arena_init(&arena);
+    struct bytes packed = {0};
+    struct error e = {0};
+    if (wire_record_pack(&arena, record, &packed, &e) < 0) {
+        controller_fail(run->controller, &e);
+    } else {
+        run->last_number = journal_append(run->controller->journal, run->id, packed);
+        if (record->type == RECORD_STATE) {
+            struct waiting *w = wait_for(run, run->last_number);
+            w->is_state = true;
+            w->state = record->state;
+            w->why = record->why != NULL ? strdup(record->why) : NULL;
+        }
+    }
+    watch_record(run, record);
+    arena_deinit(&arena);
+}
+
+static void carry_out_one(struct run *run, const struct effect *effect)
+{
+    switch (effect->type) {
+    case EFFECT_RECORD:
+        keep_record(run, &effect->record);
+        break;
+    case EFFECT_SEND: {
+        /* The newest record of the run is at least as new as the one that this instruction has to
+         * wait for. */
+        struct waiting *w = wait_for(run, run->last_number);
+        w->key = effect->key;
+        w->deadline_ms = effect->deadline_ms;
+        break;
+    }
+    case EFFECT_TELL:
+        if (effect->tell == TELL_WAITING && effect->text != NULL) {
+            watch_line(run, effect->text);
+            log_line(PROGRAM, "run %s of %s: %s", run->id, run->cluster, effect->text);
+        }
+        break;
+    case EFFECT_REFUSED:
+        break; /* runs_word() reads it */
+    }
+}
+
+/* ---- what waited for the journal ---- */
+
+static void fail_step(struct run *run, const struct step_key *key, const struct error *e)
+{
+    int64_t now = act_now_ms();
+    const struct outcome outcome = {.status = OUTCOME_FAILED,
+                                    .code = e->code,
+                                    .message = e->message,
+                                    .started_ms = now,
+                                    .ended_ms = now};
+    step(run,
+         &(struct event){.type = EVENT_OUTCOME, .now_ms = now, .key = *key, .outcome = &outcome});
+}
+
+static void instruct(struct run *run, const struct waiting *w)
+{
+    struct controller *c = run->controller;
+    struct arena arena;
+    arena_init(&arena);
+    struct error e = {0};
+    struct action action = {0};
+    const char *place = rollout_place_name(&run->plan, w->key.place);
+    int r = plan_action(&arena, &run->plan, w->key.phase, w->key.step, place, run->id, &action, &e);
+    if (r < 0) {
+        fail_step(run, &w->key, &e);
+    } else {
+        json_t *json = shape_to_json(&action_shape, &action);
+        struct buf text;
+        buf_init(&text, &arena, LIMIT_RECORD_BYTES / 2);
+        json_canonical(json, &text);
+        json_decref(json);
+        struct wire_order order = {
+            .type = WIRE_ORDER_INSTRUCTION,
+            .instruction = {
+                .key = {.phase = w->key.phase, .step = w->key.step, .attempt = w->key.attempt},
+                .fence = c->fence,
+                .cluster = run->cluster,
+                .name = plan_step_at(&run->plan, w->key.phase, w->key.step)->name,
+                .state_name = run->state_name,
+                .action = {.data = (const uint8_t *)text.data, .len = text.len},
+                .deadline_ms = w->deadline_ms}};
+        wire_run_from(run->id, order.instruction.key.run, NULL);
+        sessions_send(c, place, &order); /* not sent: PLACE_UP makes the machine say it again */
+    }
+    arena_deinit(&arena);
+}
+
+static void keep_state(struct run *run, const struct waiting *w)
+{
+    struct controller *c = run->controller;
+    bool end = rollout_state_is_end(w->state);
+    struct error e = {0};
+    if (store_run_state(c->store, run->id, rollout_state_name(w->state), w->why,
+                        end ? act_now_ms() : 0, &e) < 0) {
+        controller_fail(c, &e);
+        return;
+    }
+    log_line(PROGRAM, "run %s of %s is %s%s%s", run->id, run->cluster, rollout_state_name(w->state),
+             w->why != NULL ? ": " : "", w->why != NULL ? w->why : "");
+    run->over = end;
+}
+
+static void go_on(struct run *run, uint64_t durable)
+{
+    while (run->waiting != NULL && run->waiting->number <= durable) {
+        struct waiting *w = run->waiting;
+        run->waiting = w->next;
+        if (run->waiting == NULL) {
+            run->waiting_end = &run->waiting;
+        }
+        if (w->is_state) {
+            keep_state(run, w);
+        } else {
+            instruct(run, w);
+        }
+        free(w->why);
+        free(w);
+    }
+}
+
+static void end_run(struct run *run)
+{
+    struct controller *c = run->controller;
+    struct run **link = &c->runs->first;
+    while (*link != run) {
+        link = &(*link)->next;
+    }
+    *link = run->next;
+    sessions_forget_run(c, run->id);
+    watch_over(run);
+    run_free(run);
+}
+
+void runs_durable(struct controller *c, uint64_t number)
+{
+    if (c->runs == NULL) {
+        return;
+    }
+    for (struct run *run = c->runs->first, *next; run != NULL; run = next) {
+        next = run->next;
+        go_on(run, number);
+        if (run->over) {
+            end_run(run);
+        }
+    }
+}
+
+/* ---- the machine ---- */
+
+static void on_time(uv_timer_t *timer)
+{
+    struct run *run = timer->data;
+    step(run, &(struct event){.type = EVENT_TIME, .now_ms = act_now_ms()});
+}
+
+static void arm(struct run *run)
+{
+    int64_t deadline = rollout_deadline(run->machine);
+    if (deadline == INT64_MAX) {
+        uv_timer_stop(&run->timer);
+    } else {
+        int64_t left = deadline - act_now_ms();
+        uv_timer_start(&run->timer, on_time, (uint64_t)MAX(left, 1), 0);
+    }
+}
+
+/* One event and what follows from it. *ret_refused (may be NULL): why a word was refused, in
+ * `arena`. */
+static void step_and_hear(struct run *run, const struct event *event, struct arena *arena,
+                          const char **ret_refused)
+{
+    struct effects *effects = malloc(sizeof(*effects));
+    assert(effects != NULL);
+    const struct event more = {.type = EVENT_MORE, .now_ms = event->now_ms};
+    do {
+        rollout_step(run->machine, event, effects);
+        for (size_t i = 0; i < effects->count; i++) {
+            carry_out_one(run, &effects->items[i]);
+            if (effects->items[i].type == EFFECT_REFUSED && ret_refused != NULL) {
+                *ret_refused = arena_strdup(arena, effects->items[i].text);
+            }
+        }
+        event = &more;
+    } while (effects->more);
+    free(effects);
+    arm(run);
+}
+
+static void step(struct run *run, const struct event *event)
+{
+    step_and_hear(run, event, NULL, NULL);
+}
+
+/* For events that write no record: what they ask to be sent may wait for nothing any more. */
+static void step_now(struct run *run, const struct event *event)
+{
+    step(run, event);
+    go_on(run, journal_durable(run->controller->journal));
+}
+
+static void tell_places(struct run *run)
+{
+    for (size_t i = 0; i <= run->plan.nodes.count; i++) {
+        uint32_t place = i == run->plan.nodes.count ? ROLLOUT_PLACE_CONTROLLER : (uint32_t)i;
+        if (sessions_connected(run->controller, rollout_place_name(&run->plan, place))) {
+            step_now(run, &(struct event){
+                              .type = EVENT_PLACE_UP, .now_ms = act_now_ms(), .place = place});
+        }
+    }
+}
+
+/* ---- reading and freeing ---- */
+
+static void timer_closed(uv_handle_t *handle)
+{
+    struct run *run = handle->data;
+    arena_deinit(&run->arena);
+    free(run);
+}
+
+void run_free(struct run *run)
+{
+    while (run->waiting != NULL) {
+        struct waiting *next = run->waiting->next;
+        free(run->waiting->why);
+        free(run->waiting);
+        run->waiting = next;
+    }
+    uv_close((uv_handle_t *)&run->timer, timer_closed);
+}
+
+int run_read(struct controller *c, const char *id, struct run **ret, struct error *e)
+{
+    struct run *run = calloc(1, sizeof(*run));
+    assert(run != NULL);
+    run->controller = c;
+    run->waiting_end = &run->waiting;
+    arena_init(&run->arena);
+    uv_timer_init(&c->loop, &run->timer);
+    run->timer.data = run;
+    struct stored_run stored = {0};
+    int r = store_run(c->store, &run->arena, id, &stored, e);
+    if (r == 0) {
+        r = store_plan(c->store, &run->arena, stored.plan_id, &run->plan_json, NULL, e);
+    }
+    if (r == 0) {
+        r = plan_from_json(&run->arena, (const char *)run->plan_json.data, run->plan_json.len,
+                           &run->plan, e);
+    }
+    if (r < 0) {
+        run_free(run);
+        return r;
+    }
+    run->id = stored.run;
+    run->cluster = stored.cluster;
+    run->plan_id = stored.plan_id;
+    run->started_ms = stored.started_ms;
+    run->state_name = arena_printf(&run->arena, "%s.%s", stored.cluster, run->plan.application);
+    *ret = run;
+    return 0;
+}
+
+/* ---- starting and going on ---- */
+
+int runs_start(struct controller *c, struct arena *arena, const char *plan_id, const char *who,
+               const char **ret_run, struct error *e)
+{
+    struct plan plan = {0};
+    struct bytes plan_json = {0};
+    int r = store_plan(c->store, arena, plan_id, &plan_json, NULL, e);
+    if (r == 0) {
+        r = plan_from_json(arena, (const char *)plan_json.data, plan_json.len, &plan, e);
+    }
+    uint8_t random[RUN_ID_LETTERS / 2];
+    if (r == 0 && uv_random(NULL, NULL, random, sizeof(random), 0, NULL) != 0) {
+        r = error_set(e, E_IO, "the system gives no random numbers");
+    }
+    if (r < 0) {
+        return r;
+    }
+    const struct stored_run stored = {.run = str_hex(arena, random, sizeof(random)),
+                                      .cluster = plan.cluster,
+                                      .plan_id = plan_id,
+                                      .from = plan.from,
+                                      .to = plan.to,
+                                      .state = rollout_state_name(ROLLOUT_READY),
+                                      .who = who,
+                                      .started_ms = act_now_ms()};
+    r = store_run_put(c->store, &stored, e);
+    struct run *run = NULL;
+    if (r == 0) {
+        r = run_read(c, stored.run, &run, e);
+    }
+    if (r < 0) {
+        return r;
+    }
+    run->machine = rollout_new(&run->arena, &run->plan);
+    run->next = c->runs->first;
+    c->runs->first = run;
+    *ret_run = stored.run;
+    log_line(PROGRAM, "run %s of %s begins: %s -> %s, by %s", run->id, run->cluster,
+             plan.from != NULL ? plan.from : "nothing", plan.to, who);
+    tell_places(run);
+    step(run, &(struct event){.type = EVENT_BEGIN, .now_ms = act_now_ms(), .who = who});
+    return 0;
+}
+
+static int replay(void *context, uint64_t number, struct bytes data, struct error *e)
+{
+    struct run *run = context;
+    struct arena arena;
+    arena_init(&arena);
+    struct record record = {0};
+    int r = wire_record_unpack(&arena, data, &record, e);
+    if (r == 0) {
+        run->last_number = number;
+        watch_record(run, &record);
+        step(run, &(struct event){.type = EVENT_REPLAY, .now_ms = record.at_ms, .record = &record});
+    }
+    arena_deinit(&arena);
+    return r < 0 ? error_wrap(e, "run %s, record %llu", run->id, (unsigned long long)number) : 0;
+}
+
+static int go_on_with(struct controller *c, const struct stored_run *stored, struct error *e)
+{
+    struct run *run = NULL;
+    int r = run_read(c, stored->run, &run, e);
+    if (r < 0) {
+        return r;
+    }
+    run->machine = rollout_new(&run->arena, &run->plan);
+    run->next = c->runs->first;
+    c->runs->first = run;
+    r = journal_read(c->journal, run->id, replay, run, e);
+    if (r < 0) {
+        return r;
+    }
+    bool begun = run->last_number != 0;
+    log_line(PROGRAM, "run %s of %s goes on (%s)", run->id, run->cluster,
+             rollout_state_name(rollout_state(run->machine)));
+    if (rollout_state_is_end(rollout_state(run->machine))) {
+        /* Only the store had not heard of the end yet. */
+        struct waiting *w = wait_for(run, run->last_number);
+        const char *why = rollout_why(run->machine);
+        w->is_state = true;
+        w->state = rollout_state(run->machine);
+        w->why = why != NULL ? strdup(why) : NULL;
+        return 0;
+    }
+    tell_places(run);
+    step_now(run, &(struct event){.type = begun ? EVENT_RESUME : EVENT_BEGIN,
+                                  .now_ms = act_now_ms(),
+                                  .who = stored->who});
+    return 0;
+}
+
+int runs_open(struct controller *c, struct error *e)
+{
+    c->runs = arena_alloc(&c->arena, sizeof(*c->runs));
+    struct arena arena;
+    arena_init(&arena);
+    struct stored_runs open = {0};
+    int r = store_runs_open(c->store, &arena, &open, e);
+    for (size_t i = 0; r == 0 && i < open.count; i++) {
+        r = go_on_with(c, &open.items[i], e);
+    }
+    arena_deinit(&arena);
+    if (r == 0) {
+        runs_durable(c, journal_durable(c->journal));
+    }
+    return r;
+}
+
+void runs_close(struct controller *c)
+{
+    while (c->runs != NULL && c->runs->first != NULL) {
+        struct run *run = c->runs->first;
+        c->runs->first = run->next;
+        watch_over(run);
+        run_free(run);
+    }
+}
+
+/* ---- what happens ---- */
+
+int runs_word(struct controller *c, const char *id, enum word word, const char *who,
+              const char **ret_state, struct error *e)
+{
+    struct run *run = runs_find(c, id);
+    struct arena arena;
+    arena_init(&arena);
+    int r = 0;
+    if (run == NULL) {
+        struct stored_run stored = {0};
+        r = store_run(c->store, &arena, id, &stored, e);
+        if (r == 0) {
+            r = error_set(e, E_CONFLICT, "run %s is %s: there is nothing to %s", id, stored.state,
+                          word_name(word));
+        }
+    } else {
+        const char *refused = NULL;
+        step_and_hear(
+            run,
+            &(struct event){.type = EVENT_WORD, .now_ms = act_now_ms(), .word = word, .who = who},
+            &arena, &refused);
+        *ret_state = rollout_state_name(rollout_state(run->machine));
+        log_line(PROGRAM, "%s says %s to run %s%s%s", who, word_name(word), id,
+                 refused != NULL ? ", refused: " : "", refused != NULL ? refused : "");
+        if (refused != NULL) {
+            r = error_set(e, E_CONFLICT, "%s", refused);
+        }
+    }
+    arena_deinit(&arena);
+    return r;
+}
+
+const char *runs_why(struct controller *c, const char *id)
+{
+    struct run *run = runs_find(c, id);
+    return run == NULL ? NULL : rollout_why(run->machine);
+}
+
+static bool find_step(struct controller *c, const char *place, const struct instruction_key *key,
+                      struct run **ret_run, struct step_key *ret_key)
+{
+    struct run *run = runs_find(c, key->run);
+    if (run == NULL) {
+        return false;
+    }
+    *ret_run = run;
+    *ret_key = (struct step_key){.phase = key->phase,
+                                 .step = key->step,
+                                 .attempt = key->attempt,
+                                 .place = rollout_place_index(&run->plan, place)};
+    return ret_key->place != ROLLOUT_PLACE_UNKNOWN;
+}
+
+void runs_ended(struct controller *c, const char *place, const struct wire_report *report)
+{
+    struct run *run = NULL;
+    struct step_key key;
+    if (find_step(c, place, &report->key, &run, &key)) {
+        step(run, &(struct event){.type = EVENT_OUTCOME,
+                                  .now_ms = act_now_ms(),
+                                  .key = key,
+                                  .outcome = &report->outcome});
+    } else if (run == NULL) {
+        sessions_forget_run(c, report->key.run); /* it is over: nobody needs the answer any more */
+    }
+}
+
+void runs_progress(struct controller *c, const char *place, const struct wire_report *report)
+{
+    struct run *run = NULL;
+    struct step_key key;
+    if (find_step(c, place, &report->key, &run, &key)) {
+        watch_progress(run, &key, report);
+    }
+}
+
+static void place_changed(struct controller *c, const char *place, enum event_type type)
+{
+    for (struct run *run = c->runs == NULL ? NULL : c->runs->first; run != NULL; run = run->next) {
+        uint32_t index = rollout_place_index(&run->plan, place);
+        if (index != ROLLOUT_PLACE_UNKNOWN) {
+            step_now(run, &(struct event){.type = type, .now_ms = act_now_ms(), .place = index});
+        }
+    }
+}
+
+void runs_place_up(struct controller *c, const char *place)
+{
+    place_changed(c, place, EVENT_PLACE_UP);
+}
+
+void runs_place_down(struct controller *c, const char *place)
+{
+    place_changed(c, place, EVENT_PLACE_DOWN);
+}

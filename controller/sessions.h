@@ -1,0 +1,42 @@
+/*
+ * The places that are connected: agents over their streams, and the executor inside this program
+ * under the name "controller". Orders go out by name; what comes back is handed to the runs and to
+ * whoever observes.
+ */
+#ifndef LOCKSTEP_CONTROLLER_SESSIONS_H
+#define LOCKSTEP_CONTROLLER_SESSIONS_H
+
+#include "controller/controller.h"
+#include "lib/core/outcome.h"
+#include "lib/wire/message.h"
+
+/* Opens the executor's place as well. */
+int sessions_open(struct controller *c, struct error *e);
+void sessions_close(struct controller *c);
+
+bool sessions_connected(const struct controller *c, const char *place);
+size_t sessions_count(const struct controller *c); /* agents; without the executor */
+
+/* False when the place is not connected or too slow to take it: then it is as if it had not been
+ * said. */
+bool sessions_send(struct controller *c, const char *place, const struct wire_order *order);
+/* To every connected place. */
+void sessions_forget_run(struct controller *c, const char *run);
+
+/* Asks a place to look. `answer` comes exactly once, never from inside this call; a place that is
+ * not connected or does not answer in time gives a FAILED outcome. `action` is canonical JSON. */
+typedef void observed_function(void *context, const struct outcome *outcome);
+struct observation {
+    const char *place;
+    const char *action;
+    const char *cluster;
+    const char *state_name;
+};
+void sessions_observe(struct controller *c, const struct observation *what,
+                      observed_function *answer, void *context);
+
+/* For agent_api.c: the life of a stream. */
+void sessions_message(struct controller *c, struct rpc_call *call, struct bytes message);
+void sessions_call_closed(struct controller *c, struct rpc_call *call);
+
+#endif
