@@ -126,7 +126,8 @@ static void compile(struct planning *p)
         end(p);
         return;
     }
-    if (plan_compile(&p->arena, &p->spec, &p->inventory, &request, plan, &p->complaints) == 0) {
+    if (plan_compile(&p->arena, &p->spec, &p->inventory, &request, plan, &p->complaints) == 0 &&
+        p->complaints.count == 0) {
         struct buf json;
         buf_init(&json, &p->arena, LIMIT_FRAME_BYTES / 2);
         plan_to_json(&p->arena, plan, &json);
@@ -181,7 +182,7 @@ static void know_next(struct planning *p)
             .progress = release_progress, .done = release_known, .context = p};
         releases_read(p->controller, &p->wanted[p->wanted_next], &callbacks);
     } else if (p->complaints.count > 0) {
-        end(p);
+        compile(p); /* for all else that is wrong */
     } else {
         want_releases(p);
     }

@@ -452,7 +452,8 @@ static void serve(struct rpc_connection *c)
     }
     report_drained(c);
     if (nghttp2_session_want_read(c->session) == 0 && nghttp2_session_want_write(c->session) == 0) {
-        error_set(&e, E_INVALID, "the peer broke the rules of HTTP/2, or ended the session");
+        error_set(&e, c->goaway ? E_UNAVAILABLE : E_INVALID,
+                  c->goaway ? "the peer ended the session" : "the peer broke the rules of HTTP/2");
         connection_fail(c, &e);
         return;
     }
