@@ -1,0 +1,365 @@
+/*
+ * Owns the actions that look at a ledger, record what a database has reached, or run one statement. The ones that
+ * only look change nothing, and create nothing.
+ */
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "lib/base/str.h"
+#include "lib/io/db/db.h"
+#include "lib/io/db/format.h"
+#include "lib/io/db/hold.h"
+#include "lib/io/db/migrate.h"
+#include "lib/io/db/script.h"
+#include "lib/io/platform/digest.h"
+#include "lib/io/platform/process.h"
+#include "lib/spec/shape.h"
+
+#define RETRY_MS       200
+#define POLL_MS        200
+#define FACTS_MAX      (4 * 1024 * 1024)
+#define DIFFERENCE_MAX 5 /* names of a difference in an error */
+
+/* Takes the json. */
+static int set_facts(struct act *act, json_t *json, struct error *e)
+{
+    if (json == NULL) {
+        return error_set(e, E_INVALID,
+                         "the facts cannot be written as JSON: is a name in the ledger not UTF-8?");
+    }
+    struct buf b;
+    buf_init(&b, act->arena, FACTS_MAX);
+    json_canonical(json, &b);
+    json_decref(json);
+    if (b.overflow) {
+        return error_set(e, E_LIMIT, "the facts are longer than %d bytes", FACTS_MAX);
+    }
+    act->facts = buf_text(&b);
+    return 0;
+}
+
+static int open_to_look(struct act *act, struct db_session *s, const struct database_ref *database,
+                        bool wait, struct error *e)
+{
+    struct db_options options = {.run = act->run, .read_only = true, .log_fd = act->log_fd};
+    return db_open_wait(s, act->arena, database, &options, wait ? act->deadline_ms : 0, e);
+}
+
+/* ---- ledger ---- */
+
+static size_t list_missing(struct buf *b, const struct strings *from, const struct strings *in)
+{
+    size_t missing = 0;
+    for (size_t i = 0; i < from->count; i++) {
+        bool found = false;
+        for (size_t j = 0; j < in->count && !found; j++) {
+            found = strcmp(from->items[i], in->items[j]) == 0;
+        }
+        if (!found && missing++ < DIFFERENCE_MAX) {
+            buf_printf(b, "%s%s", missing > 1 ? ", " : "", from->items[i]);
+        }
+    }
+    if (missing > DIFFERENCE_MAX) {
+        buf_printf(b, " and %zu more", missing - DIFFERENCE_MAX);
+    }
+    return missing;
+}
+
+static int compare_ids(struct act *act, const struct db_ledger_action *a,
+                       const struct db_ledger *ledger, struct error *e)
+{
+    struct buf lacking;
+    struct buf extra;
+    buf_init(&lacking, act->arena, LIMIT_TEXT_BYTES);
+    buf_init(&extra, act->arena, LIMIT_TEXT_BYTES);
+    size_t lacks = list_missing(&lacking, &a->expect_ids, &ledger->ids);
+    size_t extras = list_missing(&extra, &ledger->ids, &a->expect_ids);
+    if (lacks == 0 && extras == 0) {
+        return 0;
+    }
+    return error_set(e, E_CONFLICT,
+                     "the ledger of database %s is not as planned (%zu applied, %zu "
+                     "expected)%s%s%s%s: somebody else "
+                     "migrated it; plan again",
+                     a->database.name, ledger->ids.count, a->expect_ids.count,
+                     lacks > 0 ? "; lacking: " : "", buf_text(&lacking),
+                     extras > 0 ? "; not expected: " : "", buf_text(&extra));
+}
+
+static int compare_count(const struct db_ledger_action *a, int64_t rows, bool *ret_already,
+                         struct error *e)
+{
+    const char *table = a->ledger != NULL ? a->ledger->table : "?";
+    *ret_already = a->or_done && rows == a->done_count;
+    if (rows == a->expect_count || *ret_already) {
+        return 0;
+    }
+    int64_t low = MIN(a->expect_count, a->done_count);
+    int64_t high = MAX(a->expect_count, a->done_count);
+    if (a->or_done && rows > low && rows < high) {
+        return error_set(e, E_UNKNOWN,
+                         "the ledger %s of database %s has %" PRId64 " rows: between %" PRId64
+                         " (not run) and %" PRId64 " (done). The migrator stopped half-way: look "
+                         "at its output and at the database, finish or "
+                         "undo it with the migrator's own command, then retry",
+                         table, a->database.name, rows, a->expect_count, a->done_count);
+    }
+    return error_set(e, E_CONFLICT,
+                     "the ledger %s of database %s has %" PRId64 " rows, expected %" PRId64
+                     ": the migrator did not do what was planned, or somebody else migrated; look, "
+                     "then plan again",
+                     table, a->database.name, rows, a->expect_count);
+}
+
+static int ledger_once(struct act *act, const struct db_ledger_action *a, struct error *e)
+{
+    struct db_session s = {0};
+    struct db_ledger ledger = {0};
+    bool already = false;
+    int rc = open_to_look(act, &s, &a->database, true, e);
+    if (rc == 0) {
+        rc = db_ledger_read(&s, act->arena, a->format, a->ledger, &ledger, e);
+    }
+    db_close(&s);
+    if (rc == 0) {
+        rc = a->expect_count >= 0 ? compare_count(a, (int64_t)ledger.ids.count, &already, e)
+                                  : compare_ids(act, a, &ledger, e);
+    }
+    if (rc == 0) {
+        rc = set_facts(
+            act, json_pack("{s:b, s:I}", "already", already, "rows", (json_int_t)ledger.ids.count),
+            e);
+    }
+    return rc;
+}
+
+/* A server that restarts is waited for: the action is run again from its start. */
+static bool again(struct act *act, int rc)
+{
+    if (rc != E_UNAVAILABLE || act_left_ms(act) <= RETRY_MS) {
+        return false;
+    }
+    process_sleep_ms(RETRY_MS);
+    return true;
+}
+
+int act_db_ledger(struct act *act, const struct action *action, struct error *e)
+{
+    int rc;
+    do {
+        rc = ledger_once(act, action->db_ledger, e);
+    } while (again(act, rc));
+    return rc;
+}
+
+/* ---- the tool's lock ---- */
+
+int act_db_tool_lock(struct act *act, const struct action *action, struct error *e)
+{
+    const struct db_tool_lock_action *a = action->db_tool_lock;
+    int64_t until = MIN(act_now_ms() + a->wait_ms, act->deadline_ms);
+    struct db_session s = {0};
+    int rc = open_to_look(act, &s, &a->database, true, e);
+    while (rc == 0) {
+        struct db_lock_state state;
+        rc = s.engine->advisory_state(&s, act->arena, a->advisory, &state, e);
+        if (rc < 0 || !state.held) {
+            break;
+        }
+        if (act_now_ms() >= until) {
+            rc = error_set(e, E_TIMEOUT,
+                           "database %s: the migrator's own lock (advisory %s) is held by %s: the "
+                           "migrator would "
+                           "wait for it. End that session, then retry",
+                           a->database.name, a->advisory, state.words);
+            break;
+        }
+        process_sleep_ms(POLL_MS);
+    }
+    db_close(&s);
+    return rc;
+}
+
+/* ---- checkpoint ---- */
+
+static const char *digest_of(struct act *act, const struct db_ledger *ledger)
+{
+    struct digest d;
+    char hex[DIGEST_HEX_BYTES];
+    if (digest_init(&d, NULL) < 0) {
+        return "";
+    }
+    for (size_t i = 0; i < ledger->ids.count; i++) {
+        digest_update(&d, ledger->ids.items[i], strlen(ledger->ids.items[i]));
+        digest_update(&d, "\n", 1);
+    }
+    digest_final_hex(&d, hex);
+    return arena_strdup(act->arena, hex);
+}
+
+static int checkpoint_once(struct act *act, const struct db_checkpoint_action *a, struct error *e)
+{
+    struct db_session s = {0};
+    struct db_ledger ledger = {0};
+    bool temporary = false;
+    struct db_checkpoint c = {.run = act->run,
+                              .step = act->step,
+                              .release = a->release,
+                              .schema = a->schema,
+                              .fence = act->fence};
+    int rc = db_work_open(act, &s, &a->database, a->format, NULL, &temporary, e);
+    if (rc == 0) {
+        rc = db_ledger_read(&s, act->arena, a->format, a->ledger, &ledger, e);
+    }
+    if (rc == 0) {
+        c.applied = ledger.ids.count;
+        c.digest = digest_of(act, &ledger);
+        rc = db_checkpoint_write(&s, &c, e);
+    }
+    rc = db_work_close(act, &s, &a->database, a->format, temporary, rc, e);
+    if (rc == 0) {
+        rc = set_facts(act,
+                       json_pack("{s:I, s:s, s:s, s:I}", "applied", (json_int_t)c.applied, "digest",
+                                 c.digest, "release", a->release != NULL ? a->release : "",
+                                 "schema", (json_int_t)a->schema),
+                       e);
+    }
+    return rc;
+}
+
+int act_db_checkpoint(struct act *act, const struct action *action, struct error *e)
+{
+    int rc;
+    do {
+        rc = checkpoint_once(act, action->db_checkpoint, e);
+    } while (again(act, rc));
+    return rc;
+}
+
+/* ---- one statement ---- */
+
+static int sql_in_transaction(struct db_session *s, const struct db_sql_action *a,
+                              const struct db_work *work, struct error *e)
+{
+    int rc = db_begin(s, e);
+    if (rc == 0) {
+        rc = db_exec(s, a->statement, e);
+    }
+    if (rc == 0) {
+        rc = db_evidence_add(s, work, e);
+    }
+    if (rc == 0) {
+        rc = db_commit(s, e);
+    }
+    if (rc < 0) {
+        db_rollback(s);
+    }
+    return rc;
+}
+
+static int sql_once(struct act *act, const struct db_sql_action *a, struct error *e)
+{
+    char hex[DIGEST_HEX_BYTES];
+    digest_bytes_hex(a->statement, strlen(a->statement), hex);
+    struct db_work work = {
+        .run = act->run, .step = act->step, .item = "sql", .digest = hex, .fence = act->fence};
+    struct db_session s = {0};
+    struct db_evidence evidence = {0};
+    bool temporary = false;
+    int rc = db_work_open(act, &s, &a->database, FORMAT_NONE, NULL, &temporary, e);
+    if (rc == 0) {
+        rc = db_evidence_find(&s, act->arena, &work, &evidence, e);
+    }
+    if (rc == 0 && evidence.found && !str_equal(evidence.digest, hex)) {
+        rc =
+            error_set(e, E_CONFLICT, "database %s: step %s ran another statement at %s: plan again",
+                      a->database.name, act->step, evidence.at);
+    } else if (rc == 0 && evidence.found) {
+        act_log(act, "database %s: the statement ran at %s already", a->database.name, evidence.at);
+    } else if (rc == 0) {
+        rc = sql_in_transaction(&s, a, &work, e);
+    }
+    return db_work_close(act, &s, &a->database, FORMAT_NONE, temporary, rc, e);
+}
+
+int act_db_sql(struct act *act, const struct action *action, struct error *e)
+{
+    const struct db_sql_action *a = action->sql;
+    struct script_facts facts = script_look(
+        (struct bytes){.data = (const uint8_t *)a->statement, .len = strlen(a->statement)});
+    if (facts.controls_transactions) {
+        return error_set(e, E_INVALID,
+                         "database %s: the statement begins or ends a transaction; it runs in one "
+                         "of Lockstep's own, "
+                         "together with its evidence: leave BEGIN and COMMIT out",
+                         a->database.name);
+    }
+    int rc;
+    do {
+        rc = sql_once(act, a, e);
+    } while (again(act, rc));
+    return rc;
+}
+
+/* ---- observe ---- */
+
+static json_t *holder_json(const struct db_holder *row, const struct db_lock_state *state)
+{
+    if (row->run == NULL) {
+        return json_null();
+    }
+    bool held = state->held && (state->pid == row->backend_pid || state->pid == row->pid);
+    return json_pack("{s:I, s:I, s:b, s:s, s:I, s:s, s:s}", "backend_pid",
+                     (json_int_t)row->backend_pid, "fence", (json_int_t)row->fence, "held", held,
+                     "host", row->host, "pid", (json_int_t)row->pid, "run", row->run, "since",
+                     row->since);
+}
+
+static int observe_facts(struct act *act, struct db_session *s, const struct db_observe_action *a,
+                         struct error *e)
+{
+    struct db_ledger ledger = {0};
+    struct db_holder row = {0};
+    struct db_lock_state state = {0};
+    const char *version = NULL;
+    const char *identity = NULL;
+    uint64_t bytes = 0;
+    uint64_t fence = 0;
+    bool evidence = false;
+    int rc = db_ledger_read(s, act->arena, a->format, a->ledger, &ledger, e);
+    rc = rc < 0 ? rc : s->engine->version(s, act->arena, &version, e);
+    rc = rc < 0 ? rc : s->engine->identity(s, act->arena, &identity, e);
+    rc = rc < 0 ? rc : s->engine->bytes(s, &bytes, e);
+    rc = rc < 0 ? rc : db_evidence_exists(s, &evidence, e);
+    if (rc == 0 && evidence) {
+        rc = db_fence_read(s, &fence, e);
+        rc = rc < 0 ? rc : db_holder_read(s, act->arena, &row, e);
+        rc = rc < 0 ? rc : s->engine->lock_state(s, act->arena, &state, e);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    json_t *applied = json_array();
+    for (size_t i = 0; i < ledger.ids.count; i++) {
+        json_array_append_new(applied, json_string(ledger.ids.items[i]));
+    }
+    return set_facts(act,
+                     json_pack("{s:o, s:I, s:s, s:I, s:o, s:s, s:b}", "applied", applied, "bytes",
+                               (json_int_t)bytes, "engine", version, "fence", (json_int_t)fence,
+                               "holder", holder_json(&row, &state), "identity", identity,
+                               "ledger_exists", ledger.exists),
+                     e);
+}
+
+int act_db_observe(struct act *act, const struct action *action, struct error *e)
+{
+    const struct db_observe_action *a = action->db_observe;
+    struct db_session s = {0};
+    int rc = open_to_look(act, &s, &a->database, false, e);
+    if (rc == 0) {
+        rc = observe_facts(act, &s, a, e);
+    }
+    db_close(&s);
+    return rc;
+}

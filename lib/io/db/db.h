@@ -1,0 +1,41 @@
+/*
+ * The database actions of a plan, and the process that holds a database's lock. This header is all that other
+ * rooms need. Each action looks before it acts: what is so already is DONE. All of them may block, until
+ * act->deadline_ms at the longest; a server that restarts meanwhile is waited for.
+ *
+ * An action that writes (migrate, sql, checkpoint) first proves that our holder is alive and that the server says
+ * that it holds the lock; a holder that died is started again, with what it was started with.
+ */
+#ifndef LOCKSTEP_IO_DB_DB_H
+#define LOCKSTEP_IO_DB_DB_H
+
+#include "lib/io/platform/act.h"
+
+/* Starts `act->program hold DIR`, detached, and waits until it holds the lock, or `wait_ms` has passed: E_TIMEOUT
+ * names the holder. E_DENIED: the database has seen a higher fence, or the password is wrong. */
+act_function act_db_lock;
+/* Stops the holder and proves that the lock is free. No holder is DONE. */
+act_function act_db_unlock;
+/* Runs the items in their order, each exactly once. E_UNKNOWN: a script that cannot be wrapped in a transaction may
+ * have run. facts: {"ran":n,"skipped":n}. */
+act_function act_db_migrate;
+/* E_CONFLICT: the ledger differs, with the difference; E_UNKNOWN: an external migrator stopped half-way.
+ * facts: {"already":bool,"rows":n}. */
+act_function act_db_ledger;
+/* E_TIMEOUT names the session that holds the tool's own lock. */
+act_function act_db_tool_lock;
+/* Writes what the database has reached. facts: {"applied":n,"digest":sha256,"release":…,"schema":n}. */
+act_function act_db_checkpoint;
+/* facts: {"bytes":n,"path":…,"sha256":…}, or {"command":true} for the site's own procedure. */
+act_function act_db_backup;
+/* The statement and its evidence in one transaction. */
+act_function act_db_sql;
+/* Changes nothing, creates nothing. facts: {"applied":[ids, sorted],"bytes":n,"engine":text,"fence":n,
+ * "holder":null or {"backend_pid","fence","held","host","pid","run","since"},"identity":text,"ledger_exists":bool} */
+act_function act_db_observe;
+
+/* The main of `PROGRAM hold DIR`: holds one database's lock until SIGTERM. Returns the exit status: 0 released,
+ * 1 could not be taken (DIR/status.json says why), 2 misuse. */
+int db_hold_main(const char *dir);
+
+#endif

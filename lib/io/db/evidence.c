@@ -1,0 +1,404 @@
+/*
+ * Owns reading and writing of Lockstep's own tables, the same for every engine but for their prefix. What must be
+ * refused is refused by the tables' triggers.
+ */
+#include "lib/io/db/evidence.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "lib/base/str.h"
+#include "lib/io/platform/act.h"
+#include "lib/io/platform/files.h"
+#include "lib/io/platform/process.h"
+
+#define CREATE_POLL_MS 20
+
+static const char *sql_text(const struct db_session *s, const char *before, const char *table,
+                            const char *after)
+{
+    return arena_printf(s->arena, "%s %s%s %s", before, s->engine->prefix, table, after);
+}
+
+static const char *number(const struct db_session *s, uint64_t value)
+{
+    return arena_printf(s->arena, "%llu", (unsigned long long)value);
+}
+
+static uint64_t to_number(const char *text)
+{
+    return text == NULL ? 0 : strtoull(text, NULL, 10);
+}
+
+/* ---- making the tables ---- */
+
+static int check_layout(struct db_session *s, struct error *e)
+{
+    const char *text = NULL;
+    int rc = db_value(s, s->arena, sql_text(s, "SELECT max(version) FROM", "layout", ""), NULL, 0,
+                      &text, e);
+    if (rc == 0 && to_number(text) > DB_EVIDENCE_LAYOUT) {
+        return db_fail(s, e, E_CONFLICT,
+                       "a newer Lockstep has been here (its tables have layout %s, this program "
+                       "knows %d): use "
+                       "that one",
+                       text, DB_EVIDENCE_LAYOUT);
+    }
+    return rc;
+}
+
+int db_evidence_exists(struct db_session *s, bool *ret, struct error *e)
+{
+    return s->engine->table_exists(s, arena_printf(s->arena, "%slayout", s->engine->prefix), ret,
+                                   e);
+}
+
+static int create_once(struct db_session *s, struct error *e)
+{
+    int rc = db_begin(s, e);
+    if (rc < 0) {
+        return rc;
+    }
+    bool there = false;
+    rc = s->engine->creator_lock(s, e);
+    if (rc == 0) {
+        rc = db_evidence_exists(s, &there, e); /* another creator may have been faster */
+    }
+    if (rc == 0 && !there) {
+        rc = db_exec(s, s->engine->evidence_ddl, e);
+    }
+    if (rc == 0 && !there) {
+        const char *version = number(s, DB_EVIDENCE_LAYOUT);
+        rc = db_query(s, s->arena, sql_text(s, "INSERT INTO", "layout", "VALUES ($1)"), &version, 1,
+                      NULL, e);
+    }
+    if (rc == 0) {
+        rc = db_commit(s, e);
+    }
+    if (rc != 0) {
+        db_rollback(s);
+    }
+    return rc;
+}
+
+int db_evidence_create(struct db_session *s, int64_t deadline_ms, struct error *e)
+{
+    bool there = false;
+    int rc = db_evidence_exists(s, &there, e);
+    while (rc == 0 && !there) {
+        rc = create_once(s, e);
+        if (rc == 0) {
+            there = true;
+        } else if (rc == DB_E_BUSY) {
+            rc = act_now_ms() < deadline_ms
+                     ? 0
+                     : db_fail(s, e, E_TIMEOUT,
+                               "another session has been making Lockstep's tables for too long");
+            process_sleep_ms(CREATE_POLL_MS);
+        } else if (str_equal(s->fault.sqlstate, "42501")) {
+            error_wrap(e, "Lockstep keeps its evidence in the schema \"lockstep\": GRANT CREATE ON "
+                          "DATABASE to the "
+                          "role, or CREATE SCHEMA lockstep AUTHORIZATION it");
+        }
+    }
+    return rc < 0 ? rc : check_layout(s, e);
+}
+
+/* ---- the fence ---- */
+
+int db_fence_read(struct db_session *s, uint64_t *ret, struct error *e)
+{
+    const char *text = NULL;
+    int rc =
+        db_value(s, s->arena, sql_text(s, "SELECT value FROM", "fence", ""), NULL, 0, &text, e);
+    if (rc == 0) {
+        *ret = to_number(text);
+    }
+    return rc;
+}
+
+static int raise_once(struct db_session *s, const char *value, int64_t wait_ms, struct error *e)
+{
+    int rc = db_begin(s, e);
+    if (rc == 0) {
+        rc = s->engine->limit_wait(s, wait_ms, e);
+    }
+    if (rc == 0) {
+        rc =
+            db_query(s, s->arena, sql_text(s, "UPDATE", "fence", "SET value = $1 WHERE value < $1"),
+                     &value, 1, NULL, e);
+    }
+    if (rc == 0) {
+        rc = db_commit(s, e);
+    }
+    if (rc < 0) {
+        db_rollback(s);
+    }
+    return rc;
+}
+
+int db_fence_raise(struct db_session *s, uint64_t fence, int64_t deadline_ms, struct error *e)
+{
+    if (fence > INT64_MAX) {
+        return db_fail(s, e, E_LIMIT, "a fence is at most %lld", (long long)INT64_MAX);
+    }
+    uint64_t live = 0;
+    int rc = db_fence_read(s, &live, e);
+    if (rc == 0 && live < fence) {
+        rc = raise_once(s, number(s, fence), deadline_ms - act_now_ms(), e);
+        if (rc < 0 && str_equal(s->fault.sqlstate, "55P03")) {
+            return db_fail(s, e, E_TIMEOUT,
+                           "cannot raise the fence from %llu to %llu: a transaction that has "
+                           "written evidence has "
+                           "not ended; see pg_stat_activity for sessions of Lockstep",
+                           (unsigned long long)live, (unsigned long long)fence);
+        }
+        if (rc == 0) {
+            rc = db_fence_read(s, &live, e);
+        }
+    }
+    if (rc == 0 && live > fence) {
+        return db_fail(
+            s, e, E_DENIED,
+            "fence %llu is old: the database has seen %llu, another controller has taken over",
+            (unsigned long long)fence, (unsigned long long)live);
+    }
+    return rc;
+}
+
+/* ---- evidence and intents ---- */
+
+#define WHERE_WORK "WHERE run = $1 AND step = $2 AND item = $3"
+
+int db_evidence_find(struct db_session *s, struct arena *arena, const struct db_work *work,
+                     struct db_evidence *ret, struct error *e)
+{
+    const char *params[] = {work->run, work->step, work->item};
+    struct db_rows rows;
+    int rc = db_query(s, arena, sql_text(s, "SELECT digest, at FROM", "evidence", WHERE_WORK),
+                      params, 3, &rows, e);
+    if (rc == 0) {
+        *ret = (struct db_evidence){.found = rows.count > 0};
+        if (ret->found) {
+            ret->digest = db_cell(&rows, 0, 0);
+            ret->at = db_cell(&rows, 0, 1);
+        }
+    }
+    return rc;
+}
+
+int db_evidence_add(struct db_session *s, const struct db_work *work, struct error *e)
+{
+    const char *params[] = {work->run, work->step, work->item, work->digest,
+                            number(s, work->fence)};
+    return db_query(s, s->arena,
+                    sql_text(s, "INSERT INTO", "evidence",
+                             "(run, step, item, digest, fence) VALUES ($1, $2, $3, $4, $5)"),
+                    params, 5, NULL, e);
+}
+
+int db_intent_find(struct db_session *s, struct arena *arena, const struct db_work *work,
+                   struct db_intent *ret, struct error *e)
+{
+    const char *params[] = {work->run, work->step, work->item};
+    struct db_rows rows;
+    int rc = db_query(
+        s, arena,
+        sql_text(s, "SELECT digest, at, backend_pid, asked_attempt FROM", "intent", WHERE_WORK),
+        params, 3, &rows, e);
+    if (rc == 0) {
+        *ret = (struct db_intent){.found = rows.count > 0};
+        if (ret->found) {
+            ret->digest = db_cell(&rows, 0, 0);
+            ret->at = db_cell(&rows, 0, 1);
+            ret->backend_pid = (int64_t)to_number(db_cell(&rows, 0, 2));
+            ret->asked_attempt = (uint32_t)to_number(db_cell(&rows, 0, 3));
+        }
+    }
+    return rc;
+}
+
+int db_intent_write(struct db_session *s, const struct db_work *work, struct error *e)
+{
+    const char *params[] = {work->run,
+                            work->step,
+                            work->item,
+                            work->digest,
+                            number(s, work->fence),
+                            arena_printf(s->arena, "%lld", (long long)s->backend_pid)};
+    return db_query(
+        s, s->arena,
+        sql_text(s, "INSERT INTO", "intent",
+                 "(run, step, item, digest, fence, backend_pid) VALUES ($1, $2, $3, $4, $5, $6)"
+                 " ON CONFLICT (run, step, item) DO UPDATE SET digest = excluded.digest,"
+                 " fence = excluded.fence, backend_pid = excluded.backend_pid, asked_attempt = 0"),
+        params, 6, NULL, e);
+}
+
+int db_intent_asked(struct db_session *s, const struct db_work *work, struct error *e)
+{
+    const char *params[] = {work->run, work->step, work->item, number(s, work->fence),
+                            number(s, work->attempt)};
+    return db_query(
+        s, s->arena,
+        sql_text(s, "UPDATE", "intent", "SET asked_attempt = $5, fence = $4 " WHERE_WORK), params,
+        5, NULL, e);
+}
+
+int db_intent_remove(struct db_session *s, const struct db_work *work, struct error *e)
+{
+    const char *params[] = {work->run, work->step, work->item};
+    return db_query(s, s->arena, sql_text(s, "DELETE FROM", "intent", WHERE_WORK), params, 3, NULL,
+                    e);
+}
+
+int db_checkpoint_write(struct db_session *s, const struct db_checkpoint *c, struct error *e)
+{
+    const char *params[] = {c->run,
+                            c->step,
+                            c->release != NULL ? c->release : "",
+                            arena_printf(s->arena, "%lld", (long long)c->schema),
+                            number(s, c->applied),
+                            c->digest,
+                            number(s, c->fence)};
+    return db_query(
+        s, s->arena,
+        sql_text(s, "INSERT INTO", "checkpoint",
+                 "(run, step, release, schema, applied, digest, fence) VALUES ($1, $2, $3, $4, $5, "
+                 "$6, $7)"
+                 " ON CONFLICT (run, step) DO UPDATE SET release = excluded.release,"
+                 " schema = excluded.schema, applied = excluded.applied, digest = excluded.digest,"
+                 " fence = excluded.fence"),
+        params, 7, NULL, e);
+}
+
+/* ---- the holder's row ---- */
+
+int db_holder_read(struct db_session *s, struct arena *arena, struct db_holder *ret,
+                   struct error *e)
+{
+    *ret = (struct db_holder){0};
+    bool there = false;
+    int rc = db_evidence_exists(s, &there, e);
+    if (rc < 0 || !there) {
+        return rc;
+    }
+    struct db_rows rows;
+    rc = db_query(
+        s, arena,
+        sql_text(
+            s,
+            "SELECT run, host, machine, boot_id, pid_space, pid, start_time, fence, backend_pid,"
+            " tool_lease, since FROM",
+            "holder", "WHERE one = 1"),
+        NULL, 0, &rows, e);
+    if (rc == 0 && rows.count > 0) {
+        *ret = (struct db_holder){
+            .run = db_cell(&rows, 0, 0),
+            .host = db_cell(&rows, 0, 1),
+            .machine = db_cell(&rows, 0, 2),
+            .boot_id = db_cell(&rows, 0, 3),
+            .pid_space = db_cell(&rows, 0, 4),
+            .pid = (int64_t)to_number(db_cell(&rows, 0, 5)),
+            .start_time = to_number(db_cell(&rows, 0, 6)),
+            .fence = to_number(db_cell(&rows, 0, 7)),
+            .backend_pid = (int64_t)to_number(db_cell(&rows, 0, 8)),
+            .tool_lease = (int64_t)to_number(db_cell(&rows, 0, 9)),
+            .since = db_cell(&rows, 0, 10),
+        };
+    }
+    return rc;
+}
+
+int db_holder_write(struct db_session *s, const struct db_holder *h, struct error *e)
+{
+    /* A new holder's row is a new row: `since` with it. The same one only renews its lease. */
+    const char *pid = number(s, (uint64_t)h->pid);
+    const char *start = number(s, h->start_time);
+    const char *fence = number(s, h->fence);
+    const char *backend = number(s, (uint64_t)h->backend_pid);
+    const char *lease = number(s, (uint64_t)h->tool_lease);
+    const char *same[] = {lease, fence, h->run, h->boot_id, h->pid_space, pid, start, backend};
+    struct db_rows rows;
+    int rc = db_query(
+        s, s->arena,
+        sql_text(s, "UPDATE", "holder",
+                 "SET tool_lease = $1, fence = $2 WHERE one = 1 AND run = $3 AND boot_id = $4"
+                 " AND pid_space = $5 AND pid = $6 AND start_time = $7 AND backend_pid = $8"),
+        same, 8, &rows, e);
+    if (rc < 0 || rows.changed > 0) {
+        return rc;
+    }
+    rc = db_exec(s, sql_text(s, "DELETE FROM", "holder", ""), e);
+    if (rc < 0) {
+        return rc;
+    }
+    const char *params[] = {h->run, h->host, h->machine, h->boot_id, h->pid_space,
+                            pid,    start,   fence,      backend,    lease};
+    return db_query(
+        s, s->arena,
+        sql_text(
+            s, "INSERT INTO", "holder",
+            "(one, run, host, machine, boot_id, pid_space, pid, start_time, fence, backend_pid,"
+            " tool_lease) VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"),
+        params, 10, NULL, e);
+}
+
+int db_holder_remove(struct db_session *s, const struct db_holder *h, struct error *e)
+{
+    const char *params[] = {number(s, (uint64_t)h->pid), number(s, h->start_time),
+                            number(s, (uint64_t)h->backend_pid)};
+    return db_query(s, s->arena,
+                    sql_text(s, "DELETE FROM", "holder",
+                             "WHERE pid = $1 AND start_time = $2 AND backend_pid = $3"),
+                    params, 3, NULL, e);
+}
+
+int db_holder_self(struct arena *arena, const char *run, uint64_t fence, struct db_holder *ret,
+                   struct error *e)
+{
+    struct process_id id;
+    int rc = process_identify(getpid(), &id, e);
+    if (rc < 0) {
+        return rc;
+    }
+    struct utsname names;
+    uname(&names);
+    char space[128];
+    ssize_t len = readlink("/proc/self/ns/pid", space, sizeof(space) - 1);
+    space[MAX(len, 0)] = '\0';
+    char *machine = NULL;
+    size_t machine_bytes = 0;
+    if (file_read(arena, "/etc/machine-id", 256, &machine, &machine_bytes, NULL) < 0) {
+        machine = arena_strdup(arena, "");
+    }
+    machine[strcspn(machine, "\n")] = '\0';
+    *ret = (struct db_holder){.run = run,
+                              .host = arena_strdup(arena, names.nodename),
+                              .machine = machine,
+                              .boot_id = arena_strdup(arena, id.boot_id),
+                              .pid_space = arena_strdup(arena, space),
+                              .pid = id.pid,
+                              .start_time = id.start_ticks,
+                              .fence = fence};
+    return 0;
+}
+
+enum db_life db_holder_life(const struct db_holder *holder, const struct db_holder *self)
+{
+    if (!str_equal(holder->boot_id, self->boot_id)) {
+        bool here =
+            str_equal(holder->host, self->host) && str_equal(holder->machine, self->machine);
+        return here ? DB_LIFE_DEAD : DB_LIFE_UNPROVED;
+    }
+    if (!str_equal(holder->pid_space, self->pid_space)) {
+        return DB_LIFE_UNPROVED;
+    }
+    struct process_id id = {.pid = (pid_t)holder->pid, .start_ticks = holder->start_time};
+    snprintf(id.boot_id, sizeof(id.boot_id), "%s", holder->boot_id);
+    return process_alive(&id) ? DB_LIFE_ALIVE : DB_LIFE_DEAD;
+}

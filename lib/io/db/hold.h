@@ -1,0 +1,65 @@
+/*
+ * The lock of a database and the process that holds it. One directory per database under state_dir/holders/:
+ *   spec.json    what the holder was started with (secrets by reference only)
+ *   alive        locked (flock) for as long as the holder lives: the proof of life
+ *   status.json  what it does now
+ *   log          what it said
+ *
+ *            start                 taken                SIGTERM
+ *     (none) ─────> WAITING ──────────────────> HELD ──────────────> RELEASED
+ *                      │ wait_ms passed,          │ ^
+ *                      │ fenced, no database      v │ taken again
+ *                      └─────────> FAILED <───── LOST   (session gone: server restarted)
+ *                                      fenced
+ */
+#ifndef LOCKSTEP_IO_DB_HOLD_H
+#define LOCKSTEP_IO_DB_HOLD_H
+
+#include "lib/io/db/format.h"
+#include "lib/io/platform/act.h"
+
+enum hold_state {
+    HOLD_NONE,     /* no holder was started, or it was stopped */
+    HOLD_WAITING,  /* polls for the lock; ends with wait_ms */
+    HOLD_HELD,     /* the server said that it is ours */
+    HOLD_LOST,     /* the session is gone; polls, until it has it again or is stopped */
+    HOLD_FAILED,   /* gave up; the message says why */
+    HOLD_RELEASED, /* stopped as asked */
+};
+
+struct hold_status {
+    enum hold_state state;
+    bool alive; /* somebody holds the flock now */
+    const char *run;
+    const char *process; /* "PID TICKS BOOT" */
+    int64_t pid;
+    int64_t backend_pid;
+    uint64_t fence;
+    int code; /* enum lockstep_error when FAILED */
+    const char *message;
+};
+
+struct hold_spec {
+    struct database_ref database;
+    int format;
+    const char *run;
+    uint64_t fence;
+    int64_t wait_ms;
+};
+
+/* state_dir/holders/NAME-DIGEST; DIGEST of the URL (or of where it is read from). */
+const char *hold_dir(struct arena *arena, const char *state_dir,
+                     const struct database_ref *database);
+/* A missing directory is HOLD_NONE. */
+int hold_status_read(struct arena *arena, const char *dir, struct hold_status *ret,
+                     struct error *e);
+
+/* The lock for an action that writes. Proves it on the server, through `s`; waits until the deadline for a holder
+ * that lost it; starts a holder when none lives. *ret_temporary: nobody had taken the lock before, act_db_unlock()
+ * is to be called when the action is over (db_work_close() does). Also raises the fence to act->fence. */
+int hold_ensure(struct act *act, struct db_session *s, const struct database_ref *database,
+                int format, bool *ret_temporary, struct error *e);
+/* SIGTERM, then KILL; 0 when none lives any more. */
+int hold_stop(struct act *act, const struct database_ref *database, struct error *e);
+
+#endif

@@ -1,0 +1,192 @@
+/*
+ * One session with one database, behind one table of functions per engine (postgres.c, sqlite.c): a new engine is
+ * one file and one line in session.c. A session resolves the password itself, at the moment of use; no password is
+ * ever part of an error, a log or a fact. A session belongs to one thread.
+ */
+#ifndef LOCKSTEP_IO_DB_SESSION_H
+#define LOCKSTEP_IO_DB_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/error.h"
+#include "lib/spec/action.h"
+
+#define DB_CONNECT_TIMEOUT_MS 5000
+#define DB_BUSY_TIMEOUT_MS    5000    /* SQLite: how long one statement waits for another writer */
+#define DB_ROWS_MAX           1000000 /* rows of one answer */
+
+/* Positive outcomes. */
+#define DB_E_BUSY 1 /* another session is at it: try again */
+
+/* Text cells, row by row; NULL is SQL's NULL. Arena-owned. */
+struct db_rows {
+    size_t count;
+    size_t columns;
+    const char **cells;
+    uint64_t changed; /* rows that an INSERT, UPDATE or DELETE changed */
+};
+
+/* What a statement's error said beside its words. Zero when nothing was said. */
+struct db_fault {
+    char sqlstate[6]; /* PostgreSQL's; "" elsewhere */
+    int line;         /* in the text that was executed, from 1; 0: not known */
+    bool lost;        /* the connection is gone: what was under way may or may not have happened */
+    bool fenced;      /* the server's own trigger refused an old fence */
+};
+
+/* Called before every statement that a session sends: tests stop the world there. */
+struct db_trace {
+    void (*before)(void *context, const char *sql);
+    void *context;
+};
+
+struct db_options {
+    const char *run; /* application_name is "lockstep RUN"; "" or NULL: "lockstep" */
+    bool read_only;  /* nothing can be changed by mistake */
+    bool create;     /* SQLite: the file may be made; else a missing file is E_NOT_FOUND */
+    int log_fd;      /* the server's notices go there; -1 or 0: nowhere */
+    const struct db_trace *trace; /* borrowed; may be NULL */
+};
+
+struct act;
+struct db_engine;
+struct db_holder; /* evidence.h */
+
+struct db_session {
+    const struct db_engine *engine;
+    struct arena *arena; /* borrowed; names and messages only */
+    const char *name;    /* of the database in the spec */
+    const char
+        *place;   /* "host:5432/chat as mm", "/var/lib/app.db": for messages, never a password */
+    void *handle; /* owned by the engine */
+    bool lost;    /* the connection is gone; only db_close() is left */
+    int64_t backend_pid;   /* PostgreSQL's server process; 0 elsewhere */
+    struct db_fault fault; /* of the last failure */
+    struct db_options options;
+};
+
+/* A session that is connected to the database and that has locks. */
+struct db_writer {
+    int64_t pid;
+    const char *user;
+    const char *host; /* the client's address, "local" for a socket */
+    const char *application;
+    const char *state;
+    const char *since; /* when the session began */
+};
+
+/* How a lock is held now, as the server (or, for SQLite, the holder's row and /proc) says. */
+struct db_lock_state {
+    bool held;
+    int64_t pid; /* PostgreSQL: the session's server process; SQLite: the holder's pid */
+    const char *
+        words; /* "run 1f…, host a, pid 12, since …; backend 77, lockstep 1f…, 10.0.0.1": for people */
+};
+
+enum db_engine_kind { DB_POSTGRES, DB_SQLITE };
+
+/* What each engine can do. Every function that fails sets *e and s->fault. */
+struct db_engine {
+    enum db_engine_kind kind;
+    const char *name;           /* "PostgreSQL" */
+    const char *const *schemes; /* of URLs; ends with NULL */
+
+    int (*open)(struct db_session *s, const char *url, const char *password, struct error *e);
+    void (*close)(struct db_session *s);
+    /* Any number of statements as one text, sent as it is. */
+    int (*exec)(struct db_session *s, const char *sql, struct error *e);
+    /* One statement; parameters are $1, $2 … as text (NULL: SQL's NULL). ret may be NULL. */
+    int (*query)(struct db_session *s, struct arena *arena, const char *sql,
+                 const char *const *params, size_t count, struct db_rows *ret, struct error *e);
+    const char *begin; /* a transaction that is going to write */
+    bool (*in_transaction)(const struct db_session *s);
+
+    int (*identity)(struct db_session *s, struct arena *arena, const char **ret, struct error *e);
+    int (*version)(struct db_session *s, struct arena *arena, const char **ret, struct error *e);
+    int (*bytes)(struct db_session *s, uint64_t *ret, struct error *e);
+    int (*table_exists)(struct db_session *s, const char *table, bool *ret, struct error *e);
+    int (*writers)(struct db_session *s, struct arena *arena, struct db_writer **ret,
+                   size_t *ret_count, struct error *e);
+
+    /* Lockstep's own tables (evidence.h): where they are, and the text that makes them. */
+    const char *prefix;       /* "lockstep.", "lockstep_" */
+    const char *evidence_ddl; /* run in one transaction */
+    /* One creator at a time, inside a transaction, polled: 0, or DB_E_BUSY. */
+    int (*creator_lock)(struct db_session *s, struct error *e);
+    /* Within a transaction: how long its statements wait for another one's rows. */
+    int (*limit_wait)(struct db_session *s, int64_t ms, struct error *e);
+
+    /* The lock (hold.h). try_lock: *ret says whether this session holds it now; `self` is written into its row. */
+    int (*try_lock)(struct db_session *s, const struct db_holder *self, bool *ret, struct error *e);
+    /* After try_lock: still ours? A session that was lost fails with fault.lost. */
+    int (*keep_lock)(struct db_session *s, const struct db_holder *self, bool *ret,
+                     struct error *e);
+    int (*unlock)(struct db_session *s, const struct db_holder *self, struct error *e);
+    int (*lock_state)(struct db_session *s, struct arena *arena, struct db_lock_state *ret,
+                      struct error *e);
+    /* Makes sure that no earlier session of the same run and step is still at work; ends it where it is. */
+    int (*sole_worker)(struct db_session *s, const char *run, const char *step, int64_t deadline_ms,
+                       struct error *e);
+    /* A tool's advisory lock, "123" or "1,2". Engines without advisory locks say free. */
+    int (*advisory_state)(struct db_session *s, struct arena *arena, const char *key,
+                          struct db_lock_state *ret, struct error *e);
+    /* Writes the database without Lockstep's own tables (and, where the engine can, without the rows of a tool's
+     * lock) into a new file, and proves that the file can be read back. */
+    int (*dump)(struct db_session *s, struct act *act, const struct database_ref *ref,
+                const char *path, struct error *e);
+};
+
+extern const struct db_engine db_postgres;
+extern const struct db_engine db_sqlite;
+
+/* The engine that a URL means, or NULL. */
+const struct db_engine *db_engine_of(const char *url);
+
+/* Connects. The caller ends it with db_close(), which may be called on a zeroed session. Errors say what to do:
+ *   E_DENIED       the password is wrong or missing, or the role may not connect
+ *   E_NOT_FOUND    the database, the role, the file, the host's name or the secret is not there
+ *   E_UNAVAILABLE  refused, starting up, out of connections, no answer in time: worth another try
+ *   E_INVALID      the URL, or a pooler between us and the server (session locks would not hold)
+ *   E_DATABASE     the server's own words */
+int db_open(struct db_session *s, struct arena *arena, const struct database_ref *ref,
+            const struct db_options *options, struct error *e);
+/* The same; E_UNAVAILABLE is tried again until the deadline (wall clock, Unix milliseconds). */
+int db_open_wait(struct db_session *s, struct arena *arena, const struct database_ref *ref,
+                 const struct db_options *options, int64_t deadline_ms, struct error *e);
+void db_close(struct db_session *s);
+
+int db_exec(struct db_session *s, const char *sql, struct error *e);
+int db_query(struct db_session *s, struct arena *arena, const char *sql, const char *const *params,
+             size_t count, struct db_rows *ret, struct error *e);
+/* The first cell of the first row, NULL without a row. */
+int db_value(struct db_session *s, struct arena *arena, const char *sql, const char *const *params,
+             size_t count, const char **ret, struct error *e);
+/* A transaction that is going to write. Rolling back never fails: what cannot be reached is rolled back already. */
+int db_begin(struct db_session *s, struct error *e);
+int db_commit(struct db_session *s, struct error *e);
+void db_rollback(struct db_session *s);
+
+static inline const char *db_cell(const struct db_rows *rows, size_t row, size_t column)
+{
+    assert(row < rows->count && column < rows->columns);
+    return rows->cells[row * rows->columns + column];
+}
+
+/* Sessions of the database other than Lockstep's own: what must be gone before an all-at-once hop. SQLite cannot
+ * tell: count is 0. */
+int db_writers(struct db_session *s, struct arena *arena, struct db_writer **ret, size_t *ret_count,
+               struct error *e);
+/* "mm@10.0.0.7 (mattermost, idle, since 09:12)", at most `max` of them. */
+const char *db_writers_text(struct arena *arena, const struct db_writer *writers, size_t count,
+                            size_t max);
+
+/* "schema.table" or "table" as an identifier of the engine, each part quoted. E_INVALID: empty, or not such a name. */
+int db_quote_name(struct arena *arena, const char *name, const char **ret, struct error *e);
+
+/* For engines: sets *e and s->fault, "database main (host:5432/chat): …". */
+int db_fail(struct db_session *s, struct error *e, int code, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+#endif

@@ -1,0 +1,16 @@
+/* Shared by the files of the SQLite engine only: sqlite.c (sessions) and sqlite_lock.c (holder's row, evidence). */
+#ifndef LOCKSTEP_IO_DB_SQLITE_H
+#define LOCKSTEP_IO_DB_SQLITE_H
+
+#include "lib/io/db/session.h"
+
+extern const char sqlite_evidence_ddl[];
+
+int sqlite_try_lock(struct db_session *s, const struct db_holder *self, bool *ret, struct error *e);
+int sqlite_keep_lock(struct db_session *s, const struct db_holder *self, bool *ret,
+                     struct error *e);
+int sqlite_unlock(struct db_session *s, const struct db_holder *self, struct error *e);
+int sqlite_lock_state(struct db_session *s, struct arena *arena, struct db_lock_state *ret,
+                      struct error *e);
+
+#endif

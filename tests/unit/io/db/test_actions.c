@@ -1,0 +1,342 @@
+/* The actions that look, record, back up and run one statement. */
+#include "tests/unit/io/db/fixture.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/io/platform/files.h"
+
+static void both(void (*test)(struct fixture *))
+{
+    struct fixture fixture;
+    fixture_postgres(&fixture);
+    test(&fixture);
+    fixture_end(&fixture);
+    fixture_sqlite(&fixture);
+    test(&fixture);
+    fixture_end(&fixture);
+}
+
+static json_t *facts_of(struct fixture *f)
+{
+    assert_non_null(f->act.facts);
+    json_t *json = json_loads(f->act.facts, 0, NULL);
+    assert_non_null(json);
+    return json;
+}
+
+static int ledger(struct fixture *f, struct db_ledger_action a)
+{
+    a.database = f->database;
+    struct action action = {.db_ledger = &a};
+    f->act.facts = NULL;
+    return act_db_ledger(&f->act, &action, &f->error);
+}
+
+static void native_ledger(struct fixture *f)
+{
+    const char *two[] = {"a", "b"};
+    const char *other[] = {"a", "c"};
+    struct db_ledger_action a = {.format = FORMAT_MORPH, .expect_count = -1};
+    assert_ok(ledger(f, a)); /* none yet, none expected: and none is made */
+    fixture_exec(
+        f,
+        "CREATE TABLE db_migrations (version bigint not null primary key, name varchar not null);"
+        "INSERT INTO db_migrations VALUES (2, 'b'), (1, 'a')");
+    a.expect_ids = (struct strings){.items = two, .count = 2};
+    assert_ok(ledger(f, a));
+    assert_string_equal(f->act.facts, "{\"already\":false,\"rows\":2}");
+    a.expect_ids.items = other;
+    assert_int_equal(ledger(f, a), E_CONFLICT);
+    assert_has(f->error.message, "lacking: c");
+    assert_has(f->error.message, "not expected: b");
+}
+
+static void a_native_ledger_is_compared_by_its_set(void **state)
+{
+    (void)state;
+    both(native_ledger);
+}
+
+static void external_ledger(struct fixture *f)
+{
+    struct ledger where = {.table = "Odd name", .column = "order"};
+    struct db_ledger_action a = {.format = FORMAT_EXTERNAL, .ledger = &where, .expect_count = 0};
+    assert_ok(ledger(f, a));
+    fixture_exec(
+        f,
+        "CREATE TABLE \"Odd name\" (\"order\" int); INSERT INTO \"Odd name\" VALUES (1), (2), (3)");
+    a = (struct db_ledger_action){.format = FORMAT_EXTERNAL,
+                                  .ledger = &where,
+                                  .expect_count = 2,
+                                  .or_done = true,
+                                  .done_count = 3};
+    assert_ok(ledger(f, a));
+    assert_string_equal(f->act.facts, "{\"already\":true,\"rows\":3}");
+    a.done_count = 5;
+    assert_int_equal(ledger(f, a), E_UNKNOWN); /* partial: a person decides */
+    assert_has(f->error.message, "has 3 rows");
+    assert_has(f->error.message, "half-way");
+    a.or_done = false;
+    assert_int_equal(ledger(f, a), E_CONFLICT);
+    where.column = "x\" FROM made; --";
+    assert_int_equal(ledger(f, a), E_INVALID);
+}
+
+static void an_external_ledger_is_counted_and_a_partial_one_asks(void **state)
+{
+    (void)state;
+    both(external_ledger);
+}
+
+static void an_external_ledger_may_name_its_schema(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    fixture_exec(f, "CREATE SCHEMA own; CREATE TABLE own.migrations (name text); INSERT INTO "
+                    "own.migrations VALUES ('x')");
+    struct ledger where = {.table = "own.migrations", .column = "name"};
+    assert_ok(ledger(f, (struct db_ledger_action){
+                            .format = FORMAT_EXTERNAL, .ledger = &where, .expect_count = 1}));
+    fixture_end(f);
+}
+
+static int sql(struct fixture *f, const char *statement)
+{
+    struct db_sql_action a = {.database = f->database, .statement = statement};
+    struct action action = {.sql = &a};
+    return act_db_sql(&f->act, &action, &f->error);
+}
+
+static void one_statement(struct fixture *f)
+{
+    fixture_exec(f, "CREATE TABLE n (x int)");
+    assert_ok(sql(f, "INSERT INTO n VALUES (1)"));
+    assert_ok(sql(f, "INSERT INTO n VALUES (1)"));
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM n"), "1");
+    assert_int_equal(sql(f, "INSERT INTO n VALUES (2)"), E_CONFLICT);
+    f->act.step = "4.3";
+    assert_int_equal(sql(f, "BEGIN; DELETE FROM n; COMMIT"), E_INVALID);
+    assert_int_equal(sql(f, "INSERT INTO nope VALUES (1)"), E_DATABASE);
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM n"), "1");
+}
+
+static void a_statement_runs_once_with_its_evidence(void **state)
+{
+    (void)state;
+    both(one_statement);
+}
+
+static void checkpoint(struct fixture *f)
+{
+    fixture_exec(
+        f,
+        "CREATE TABLE db_migrations (version bigint not null primary key, name varchar not null);"
+        "INSERT INTO db_migrations VALUES (2, 'b'), (1, 'a')");
+    struct db_checkpoint_action a = {
+        .database = f->database, .format = FORMAT_MORPH, .release = "2.0.0", .schema = 2};
+    struct action action = {.db_checkpoint = &a};
+    assert_ok(act_db_checkpoint(&f->act, &action, &f->error));
+    assert_ok(act_db_checkpoint(&f->act, &action, &f->error));
+    json_t *facts = facts_of(f);
+    /* printf 'a\nb\n' | sha256sum */
+    assert_string_equal(json_string_value(json_object_get(facts, "digest")),
+                        "911169ddaaf146aff539f58c26c489af3b892dff0fe283c1c264c65ae5aa59a2");
+    json_decref(facts);
+    const char *rows = f->server != NULL
+                           ? "SELECT release || schema || ':' || applied FROM lockstep.checkpoint"
+                           : "SELECT release || schema || ':' || applied FROM lockstep_checkpoint";
+    assert_string_equal(fixture_value(f, rows), "2.0.02:2");
+}
+
+static void a_checkpoint_is_a_set_and_written_once(void **state)
+{
+    (void)state;
+    both(checkpoint);
+}
+
+static void a_tools_own_lock_is_named_or_free(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    struct db_session tool = {0};
+    fixture_open(f, &tool, "x");
+    assert_ok(db_exec(&tool,
+                      "SET application_name = 'migrator'; SELECT pg_advisory_lock(4097083626), "
+                      "pg_advisory_lock(-7, 5)",
+                      &f->error));
+    static const char *const held[] = {"4097083626", "-7,5"};
+    static const char *const not_held[] = {"4097083627", "5,-7", "-7"};
+    struct db_tool_lock_action a = {.database = f->database, .wait_ms = 300};
+    struct action action = {.db_tool_lock = &a};
+    for (size_t i = 0; i < ARRAY_SIZE(held); i++) {
+        a.advisory = held[i];
+        assert_int_equal(act_db_tool_lock(&f->act, &action, &f->error), E_TIMEOUT);
+        assert_has(f->error.message, "(migrator, user postgres from 127.0.0.1");
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(not_held); i++) {
+        a.advisory = not_held[i];
+        assert_ok(act_db_tool_lock(&f->act, &action, &f->error));
+    }
+    a.advisory = "12x";
+    assert_int_equal(act_db_tool_lock(&f->act, &action, &f->error), E_INVALID);
+    db_close(&tool);
+    a.advisory = held[0];
+    assert_ok(act_db_tool_lock(&f->act, &action, &f->error));
+    fixture_end(f);
+}
+
+static int observe(struct fixture *f)
+{
+    struct db_observe_action a = {.database = f->database, .format = FORMAT_MORPH};
+    struct action action = {.db_observe = &a};
+    return act_db_observe(&f->act, &action, &f->error);
+}
+
+static void observe_both(struct fixture *f)
+{
+    assert_ok(observe(f));
+    json_t *facts = facts_of(f);
+    assert_true(json_is_false(json_object_get(facts, "ledger_exists")));
+    assert_true(json_is_null(json_object_get(facts, "holder")));
+    assert_int_equal(json_integer_value(json_object_get(facts, "fence")), 0);
+    assert_true(json_integer_value(json_object_get(facts, "bytes")) > 0);
+    assert_int_equal(json_array_size(json_object_get(facts, "applied")), 0);
+    assert_has(json_string_value(json_object_get(facts, "engine")),
+               f->server != NULL ? "PostgreSQL 1" : "SQLite 3");
+    json_decref(facts);
+    const char *made = f->server != NULL
+                           ? "SELECT count(*) FROM pg_namespace WHERE nspname = 'lockstep'"
+                           : "SELECT count(*) FROM sqlite_master WHERE name LIKE 'lockstep%'";
+    assert_string_equal(fixture_value(f, made), "0");
+    fixture_exec(
+        f,
+        "CREATE TABLE db_migrations (version bigint not null primary key, name varchar not null);"
+        "INSERT INTO db_migrations VALUES (1, 'b'), (2, 'a')");
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 3000));
+    assert_ok(observe(f));
+    facts = facts_of(f);
+    assert_string_equal(json_string_value(json_array_get(json_object_get(facts, "applied"), 0)),
+                        "a");
+    const json_t *holder = json_object_get(facts, "holder");
+    assert_string_equal(json_string_value(json_object_get(holder, "run")), "run-1");
+    assert_true(json_is_true(json_object_get(holder, "held")));
+    assert_int_equal(json_integer_value(json_object_get(facts, "fence")), 7);
+    json_decref(facts);
+    assert_ok(fixture_unlock(f, &f->act, FORMAT_MORPH));
+}
+
+static void observing_changes_nothing(void **state)
+{
+    (void)state;
+    both(observe_both);
+}
+
+static int backup(struct fixture *f)
+{
+    struct db_backup_action a = {.database = f->database,
+                                 .directory = arena_printf(&f->arena, "%s/backups", f->dir)};
+    struct action action = {.db_backup = &a};
+    return act_db_backup(&f->act, &action, &f->error);
+}
+
+static void backup_both(struct fixture *f)
+{
+    fixture_exec(f, "CREATE TABLE kept (x int); INSERT INTO kept VALUES (42)");
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 3000));
+    assert_ok(backup(f));
+    json_t *facts = facts_of(f);
+    const char *path = arena_strdup(&f->arena, json_string_value(json_object_get(facts, "path")));
+    assert_int_equal(json_integer_value(json_object_get(facts, "bytes")), file_size(path));
+    assert_int_equal(json_string_length(json_object_get(facts, "sha256")), 64);
+    json_decref(facts);
+    assert_has(path, "/backups/main-run-1-4.2.backup");
+    assert_false(file_exists(arena_printf(&f->arena, "%s.partial", path)));
+    if (f->server != NULL) {
+        const char *listing = arena_printf(&f->arena, "%s/sql", f->dir);
+        assert_int_equal(system(arena_printf(&f->arena, "pg_restore -f %s %s", listing, path)), 0);
+        char *text = NULL;
+        size_t len = 0;
+        assert_ok(file_read(&f->arena, listing, 1 << 20, &text, &len, &f->error));
+        assert_has(text, "42");
+        assert_has(text, "db_lock");
+        assert_null(strstr(text, "mm-lock-key")); /* the table, not the lock's row */
+        assert_null(strstr(text, "evidence"));
+    } else {
+        f->database.url = arena_printf(&f->arena, "sqlite://%s", path);
+        assert_string_equal(fixture_value(f, "SELECT x FROM kept"), "42");
+        assert_string_equal(
+            fixture_value(f, "SELECT count(*) FROM sqlite_master WHERE name LIKE 'lockstep%'"),
+            "0");
+    }
+}
+
+static void a_backup_leaves_lockstep_and_locks_out(void **state)
+{
+    (void)state;
+    both(backup_both);
+}
+
+static void a_failed_backup_leaves_no_file(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    fixture_exec(f, "DO $$ BEGIN CREATE ROLE weak2 LOGIN PASSWORD '" PG_PASSWORD
+                    "'; EXCEPTION WHEN duplicate_object"
+                    " THEN NULL; END $$; CREATE TABLE secret (x int)");
+    f->database.url = arena_printf(&f->arena, "postgres://weak2@127.0.0.1:%d/%s", f->server->port,
+                                   strrchr(f->database.url, '/') + 1);
+    assert_int_equal(backup(f), E_DATABASE);
+    assert_has(f->error.message, "permission denied");
+    assert_null(strstr(f->error.message, PG_PASSWORD));
+    assert_false(file_exists(arena_printf(&f->arena, "%s/backups/main-run-1-4.2.backup", f->dir)));
+    assert_false(
+        file_exists(arena_printf(&f->arena, "%s/backups/main-run-1-4.2.backup.partial", f->dir)));
+    fixture_end(f);
+}
+
+static void the_sites_own_procedure_is_a_backup_when_it_ends_well(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_sqlite(f);
+    const char *good[] = {"/bin/true"};
+    const char *bad[] = {"/bin/false"};
+    struct command command = {.argv = {.items = good, .count = 1}, .output_bytes_max = 65536};
+    struct db_backup_action a = {.database = f->database, .command = &command};
+    struct action action = {.db_backup = &a};
+    assert_ok(act_db_backup(&f->act, &action, &f->error));
+    assert_string_equal(f->act.facts, "{\"command\":true}");
+    command.argv.items = bad;
+    assert_int_equal(act_db_backup(&f->act, &action, &f->error), E_IO);
+    assert_has(f->error.message, "status 1");
+    fixture_end(f);
+}
+
+static int run(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_native_ledger_is_compared_by_its_set),
+        cmocka_unit_test(an_external_ledger_is_counted_and_a_partial_one_asks),
+        cmocka_unit_test(an_external_ledger_may_name_its_schema),
+        cmocka_unit_test(a_statement_runs_once_with_its_evidence),
+        cmocka_unit_test(a_checkpoint_is_a_set_and_written_once),
+        cmocka_unit_test(a_tools_own_lock_is_named_or_free),
+        cmocka_unit_test(observing_changes_nothing),
+        cmocka_unit_test(a_backup_leaves_lockstep_and_locks_out),
+        cmocka_unit_test(a_failed_backup_leaves_no_file),
+        cmocka_unit_test(the_sites_own_procedure_is_a_backup_when_it_ends_well),
+    };
+    return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);
+}
+
+int main(int argc, char **argv)
+{
+    return fixture_main(argc, argv, run);
+}

@@ -1,0 +1,250 @@
+/* The fence and the evidence: what the server itself refuses. */
+#include "tests/unit/io/db/fixture.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const struct db_work work = {
+    .run = "r", .step = "1.1", .item = "i", .digest = "d", .fence = 7, .attempt = 1};
+
+static void made(struct fixture *f, struct db_session *s)
+{
+    fixture_open(f, s, "r");
+    assert_ok(db_evidence_create(s, act_now_ms() + 5000, &f->error));
+    assert_ok(db_fence_raise(s, 7, act_now_ms() + 5000, &f->error));
+}
+
+static void both(void (*test)(struct fixture *))
+{
+    struct fixture fixture;
+    fixture_postgres(&fixture);
+    test(&fixture);
+    fixture_end(&fixture);
+    fixture_sqlite(&fixture);
+    test(&fixture);
+    fixture_end(&fixture);
+}
+
+static void fence_grows(struct fixture *f)
+{
+    struct db_session s = {0};
+    made(f, &s);
+    uint64_t fence = 0;
+    assert_ok(db_fence_raise(&s, 7, act_now_ms() + 5000, &f->error)); /* equal is fine */
+    assert_ok(db_fence_raise(&s, 9, act_now_ms() + 5000, &f->error));
+    assert_int_equal(db_fence_raise(&s, 8, act_now_ms() + 5000, &f->error), E_DENIED);
+    assert_has(f->error.message, "fence 8 is old");
+    assert_has(f->error.message, "seen 9");
+    assert_ok(db_fence_read(&s, &fence, &f->error));
+    assert_int_equal(fence, 9);
+    /* Not even SQL by hand takes it back. */
+    const char *prefix = s.engine->prefix;
+    assert_true(db_exec(&s, arena_printf(&f->arena, "UPDATE %sfence SET value = 1", prefix),
+                        &f->error) < 0);
+    assert_has(f->error.message, "only grows");
+    assert_true(db_exec(&s, arena_printf(&f->arena, "DELETE FROM %sfence", prefix), &f->error) < 0);
+    assert_has(f->error.message, "only grows");
+    assert_true(db_exec(&s,
+                        f->server != NULL ? "TRUNCATE lockstep.fence"
+                                          : "INSERT OR REPLACE INTO lockstep_fence VALUES (1, 1)",
+                        &f->error) < 0);
+    assert_has(f->error.message, "only grows");
+    assert_ok(db_fence_read(&s, &fence, &f->error));
+    assert_int_equal(fence, 9);
+    db_close(&s);
+}
+
+static void the_fence_only_grows(void **state)
+{
+    (void)state;
+    both(fence_grows);
+}
+
+static void replay_stale(struct fixture *f)
+{
+    struct db_session s = {0}, stale = {0};
+    made(f, &s);
+    fixture_open(f, &stale, "r");
+    struct db_work second = work;
+    second.item = "second";
+    assert_ok(db_evidence_add(&stale, &work, &f->error));
+    assert_ok(db_begin(&stale, &f->error));
+    assert_ok(db_exec(&stale, "CREATE TABLE effect (x int)", &f->error));
+    if (f->server != NULL) {
+        assert_ok(db_fence_raise(&s, 8, act_now_ms() + 5000, &f->error));
+    } else {
+        db_rollback(&stale); /* SQLite has one writer: the raise comes before or after */
+        assert_ok(db_fence_raise(&s, 8, act_now_ms() + 5000, &f->error));
+        assert_ok(db_begin(&stale, &f->error));
+        assert_ok(db_exec(&stale, "CREATE TABLE effect (x int)", &f->error));
+    }
+    assert_int_equal(db_evidence_add(&stale, &second, &f->error), E_DENIED);
+    assert_true(stale.fault.fenced);
+    assert_has(f->error.message, "the fence is old");
+    db_rollback(&stale);
+    struct db_checkpoint c = {.run = "r", .step = "1", .release = "x", .digest = "d", .fence = 7};
+    assert_int_equal(db_checkpoint_write(&stale, &c, &f->error), E_DENIED);
+    assert_int_equal(db_intent_write(&stale, &second, &f->error), E_DENIED);
+    struct db_holder self;
+    assert_ok(db_holder_self(&f->arena, "r", 7, &self, &f->error));
+    assert_int_equal(db_holder_write(&stale, &self, &f->error), E_DENIED);
+    bool there = true;
+    assert_ok(s.engine->table_exists(&s, "effect", &there, &f->error));
+    assert_false(there);
+    db_close(&stale);
+    db_close(&s);
+}
+
+static void a_stale_fence_is_refused_by_the_server_itself(void **state)
+{
+    (void)state;
+    both(replay_stale);
+}
+
+static void a_raise_waits_for_a_commit_that_is_under_way(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    struct db_session s = {0}, worker = {0};
+    made(f, &s);
+    fixture_open(f, &worker, "r");
+    assert_ok(db_begin(&worker, &f->error));
+    assert_ok(db_evidence_add(&worker, &work, &f->error));
+    int64_t before = act_now_ms();
+    assert_int_equal(db_fence_raise(&s, 8, before + 400, &f->error), E_TIMEOUT);
+    assert_true(act_now_ms() - before >= 350);
+    assert_has(f->error.message, "from 7 to 8");
+    assert_ok(db_commit(&worker, &f->error));
+    assert_ok(db_fence_raise(&s, 8, act_now_ms() + 5000, &f->error));
+    db_close(&worker);
+    db_close(&s);
+    fixture_end(f);
+}
+
+static void evidence_is_unique(struct fixture *f)
+{
+    struct db_session s = {0};
+    struct db_evidence found = {0};
+    made(f, &s);
+    assert_ok(db_evidence_find(&s, &f->arena, &work, &found, &f->error));
+    assert_false(found.found);
+    assert_ok(db_evidence_add(&s, &work, &f->error));
+    assert_int_equal(db_evidence_add(&s, &work, &f->error), E_DATABASE);
+    assert_ok(db_evidence_find(&s, &f->arena, &work, &found, &f->error));
+    assert_true(found.found);
+    assert_string_equal(found.digest, "d");
+    assert_has(found.at, "T");
+    db_close(&s);
+}
+
+static void one_item_has_one_evidence(void **state)
+{
+    (void)state;
+    both(evidence_is_unique);
+}
+
+static void create_many(struct fixture *f)
+{
+    pid_t children[6];
+    int start[2]; /* all are connected before the first one begins */
+    assert_int_equal(pipe(start), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(children); i++) {
+        children[i] = fork();
+        if (children[i] == 0) {
+            struct db_session s = {0};
+            struct db_options options = {.run = "r"};
+            int rc = db_open(&s, &f->arena, &f->database, &options, &f->error);
+            char byte;
+            close(start[1]);
+            ssize_t ended = read(start[0], &byte, 1);
+            rc =
+                rc < 0 || ended != 0 ? rc : db_evidence_create(&s, act_now_ms() + 10000, &f->error);
+            if (rc < 0) {
+                fprintf(stderr, "%s\n", f->error.message);
+            }
+            db_close(&s);
+            _exit(rc == 0 ? 0 : 1);
+        }
+    }
+    usleep(500000);
+    close(start[0]);
+    close(start[1]);
+    for (size_t i = 0; i < ARRAY_SIZE(children); i++) {
+        int ended = -1;
+        assert_int_equal(waitpid(children[i], &ended, 0), children[i]);
+        assert_int_equal(ended, 0);
+    }
+    const char *prefix = f->server != NULL ? "lockstep." : "lockstep_";
+    assert_string_equal(
+        fixture_value(f, arena_printf(&f->arena, "SELECT count(*) FROM %slayout", prefix)), "1");
+    assert_string_equal(
+        fixture_value(f, arena_printf(&f->arena, "SELECT count(*) FROM %sfence", prefix)), "1");
+}
+
+static void many_creators_make_it_once(void **state)
+{
+    (void)state;
+    both(create_many);
+}
+
+static void newer_layout(struct fixture *f)
+{
+    struct db_session s = {0};
+    made(f, &s);
+    assert_ok(db_exec(&s,
+                      arena_printf(&f->arena, "UPDATE %slayout SET version = 99", s.engine->prefix),
+                      &f->error));
+    assert_int_equal(db_evidence_create(&s, act_now_ms() + 1000, &f->error), E_CONFLICT);
+    assert_has(f->error.message, "newer Lockstep");
+    db_close(&s);
+}
+
+static void tables_of_a_newer_lockstep_are_left_alone(void **state)
+{
+    (void)state;
+    both(newer_layout);
+}
+
+static void a_role_without_create_is_told_what_to_grant(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    fixture_exec(f, "DO $$ BEGIN CREATE ROLE weak LOGIN PASSWORD '" PG_PASSWORD
+                    "'; EXCEPTION WHEN duplicate_object THEN"
+                    " NULL; END $$");
+    struct db_session s = {0};
+    f->database.url = arena_printf(&f->arena, "postgres://weak@127.0.0.1:%d/%s", f->server->port,
+                                   strrchr(f->database.url, '/') + 1);
+    fixture_open(f, &s, "r");
+    assert_int_equal(db_evidence_create(&s, act_now_ms() + 1000, &f->error), E_DATABASE);
+    assert_has(f->error.message, "GRANT CREATE ON DATABASE");
+    const char *identity = NULL;
+    assert_ok(
+        s.engine->identity(&s, &f->arena, &identity, &f->error)); /* an ordinary role may know it */
+    assert_has(identity, "postgres:");
+    db_close(&s);
+    fixture_end(f);
+}
+
+static int run(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_fence_only_grows),
+        cmocka_unit_test(a_stale_fence_is_refused_by_the_server_itself),
+        cmocka_unit_test(a_raise_waits_for_a_commit_that_is_under_way),
+        cmocka_unit_test(one_item_has_one_evidence),
+        cmocka_unit_test(many_creators_make_it_once),
+        cmocka_unit_test(tables_of_a_newer_lockstep_are_left_alone),
+        cmocka_unit_test(a_role_without_create_is_told_what_to_grant),
+    };
+    return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);
+}
+
+int main(int argc, char **argv)
+{
+    return fixture_main(argc, argv, run);
+}

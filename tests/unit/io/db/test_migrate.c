@@ -1,0 +1,403 @@
+/* The runner: once, whatever dies; the ledger as morph leaves it; and what it refuses to guess. */
+#include "tests/unit/io/db/fixture.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define STATE_PG                                                                                   \
+    "SELECT coalesce((SELECT string_agg(version || ':' || name, ',' ORDER BY version) FROM "       \
+    "db_migrations), '')"                                                                          \
+    " || '|' || coalesce((SELECT string_agg(table_name || '.' || column_name, ',' ORDER BY "       \
+    "table_name,"                                                                                  \
+    " ordinal_position) FROM information_schema.columns WHERE table_schema = 'public'), '')"       \
+    " || '|' || (SELECT count(*) FROM pg_indexes WHERE schemaname = 'public')"
+#define STATE_LITE                                                                                 \
+    "SELECT coalesce((SELECT group_concat(version || ':' || name) FROM db_migrations), '') || "    \
+    "'|' ||"                                                                                       \
+    " (SELECT group_concat(name || sql, ';') FROM (SELECT name, sql FROM sqlite_master"            \
+    " WHERE name NOT LIKE '%lockstep%' ORDER BY name))"
+
+static size_t make_items(struct fixture *f, struct migration_item *items)
+{
+    items[0] =
+        fixture_item(f, 1, "create_a", "CREATE TABLE a (x int);\nINSERT INTO a VALUES (1);\n");
+    items[1] = fixture_item(f, 2, "add_y", "ALTER TABLE a ADD COLUMN y int;");
+    items[2] = fixture_item(f, 3, "count", "INSERT INTO a VALUES (2, 2);");
+    items[3] = fixture_item(f, 4, "create_b", "CREATE TABLE b (z int); -- the last one");
+    return 4;
+}
+
+static const char *state_of(struct fixture *f)
+{
+    return fixture_value(f, f->server != NULL ? STATE_PG : STATE_LITE);
+}
+
+static void runs_up_and_down_once(struct fixture *f)
+{
+    struct migration_item items[4];
+    size_t n = make_items(f, items);
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 5000));
+    assert_ok(fixture_migrate(f, &f->act, false, items, n));
+    assert_string_equal(f->act.facts, "{\"ran\":4,\"skipped\":0}");
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM a"), "2");
+    assert_ok(fixture_migrate(f, &f->act, false, items, n)); /* the same step again */
+    assert_string_equal(f->act.facts, "{\"ran\":0,\"skipped\":4}");
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM a"), "2");
+    struct migration_item downs[3] = {
+        fixture_item(f, 4, "create_b", "DROP TABLE b"),
+        fixture_item(f, 3, "count", ""), /* an empty script still moves the ledger */
+        fixture_item(f, 2, "add_y", "ALTER TABLE a DROP COLUMN y"),
+    };
+    f->act.step = "5.1";
+    assert_ok(fixture_migrate(f, &f->act, true, downs, 3));
+    assert_string_equal(f->act.facts, "{\"ran\":3,\"skipped\":0}");
+    assert_string_equal(fixture_value(f, "SELECT count(*) || min(name) FROM db_migrations"),
+                        "1create_a");
+    assert_ok(fixture_unlock(f, &f->act, FORMAT_MORPH));
+}
+
+static void a_step_runs_each_script_once(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    runs_up_and_down_once(f);
+    fixture_end(f);
+    fixture_sqlite(f);
+    runs_up_and_down_once(f);
+    fixture_end(f);
+}
+
+static void the_ledger_is_the_one_that_morph_makes(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    struct migration_item items[4];
+    make_items(f, items);
+    assert_ok(fixture_migrate(f, &f->act, false, items, 1));
+    assert_string_equal(
+        fixture_value(
+            f, "SELECT string_agg(column_name || ' ' || data_type || ' ' || is_nullable, ', '"
+               " ORDER BY ordinal_position) FROM information_schema.columns"
+               " WHERE table_name = 'db_migrations'"),
+        "version bigint NO, name character varying NO");
+    assert_string_equal(fixture_value(f, "SELECT pg_get_constraintdef(oid) FROM pg_constraint"
+                                         " WHERE conrelid = 'db_migrations'::regclass"),
+                        "PRIMARY KEY (version)");
+    assert_string_equal(fixture_value(f, "SELECT version || name FROM db_migrations"), "1create_a");
+    /* No lock step ran before: the lock was taken for this action alone, and nothing of it is left. */
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM db_lock"), "0");
+    assert_false(hold_alive(&f->arena, hold_dir(&f->arena, f->act.state_dir, &f->database)));
+    fixture_end(f);
+}
+
+static void what_the_ledger_has_is_not_run_again(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    fixture_exec(
+        f,
+        "CREATE TABLE db_migrations (version bigint not null primary key, name varchar not null);"
+        "INSERT INTO db_migrations VALUES (2, 'add_y')"); /* pending is by name, late files are applied */
+    struct migration_item items[2] = {fixture_item(f, 1, "late", "CREATE TABLE late ()"),
+                                      fixture_item(f, 2, "add_y", "this is no SQL")};
+    assert_ok(fixture_migrate(f, &f->act, false, items, 2));
+    assert_string_equal(f->act.facts, "{\"ran\":1,\"skipped\":1}");
+    fixture_end(f);
+}
+
+static void an_error_names_file_line_and_sqlstate(struct fixture *f, const char *words)
+{
+    struct migration_item items[1] = {fixture_item(
+        f, 1, "bad",
+        "CREATE TABLE ok (x int);\n\n-- ü: two bytes\nSELECT nope FROM ok;\nSELECT 1;")};
+    assert_int_equal(fixture_migrate(f, &f->act, false, items, 1), E_DATABASE);
+    assert_has(f->error.message, "000001_bad.sql:4");
+    assert_has(f->error.message, words);
+    assert_has(f->error.message, "nope");
+    const char *left = f->server != NULL ? "SELECT count(*) FROM pg_tables WHERE tablename = 'ok'"
+                                         : "SELECT count(*) FROM sqlite_master WHERE name = 'ok'";
+    assert_string_equal(fixture_value(f, left), "0");
+}
+
+static void a_servers_error_is_told_with_its_place(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    an_error_names_file_line_and_sqlstate(f, "SQLSTATE 42703");
+    fixture_end(f);
+    fixture_sqlite(f);
+    an_error_names_file_line_and_sqlstate(f, "no such column");
+    fixture_end(f);
+}
+
+/* ---- killed at every statement ---- */
+
+struct killer {
+    size_t left;
+};
+
+static void kill_at(void *context, const char *sql)
+{
+    (void)sql;
+    struct killer *killer = context;
+    if (killer->left-- == 0) {
+        kill(getpid(), SIGKILL);
+    }
+}
+
+/* True when the worker was killed; false when it came to its end. */
+static bool run_killed(struct fixture *f, struct migration_item *items, size_t n, size_t at)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        struct killer killer = {.left = at};
+        struct db_trace trace = {.before = kill_at, .context = &killer};
+        struct db_migrate_action migrate = {
+            .database = f->database, .format = FORMAT_MORPH, .items = {.items = items, .count = n}};
+        _exit(db_migrate(&f->act, &migrate, &trace, &f->error) == 0 ? 0 : 1);
+    }
+    int ended = -1;
+    assert_int_equal(waitpid(child, &ended, 0), child);
+    if (!WIFSIGNALED(ended)) {
+        assert_int_equal(WEXITSTATUS(ended), 0);
+        return false;
+    }
+    return true;
+}
+
+static void kill_everywhere(void (*make)(struct fixture *))
+{
+    struct fixture fixture, *f = &fixture;
+    struct migration_item items[4];
+    make(f);
+    size_t n = make_items(f, items);
+    assert_ok(fixture_migrate(f, &f->act, false, items, n));
+    char undisturbed[2048];
+    snprintf(undisturbed, sizeof(undisturbed), "%s", state_of(f));
+    fixture_end(f);
+
+    make(f);
+    make_items(f, items);
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 5000));
+    size_t kills = 0;
+    for (size_t at = 0; run_killed(f, items, n, at); at++) {
+        kills++;
+        assert_ok(fixture_migrate(f, &f->act, false, items, n));
+        assert_string_equal(state_of(f), undisturbed);
+        assert_string_equal(fixture_value(f, "SELECT count(*) FROM a"), "2");
+        /* Once more from the start, in another run's name. */
+        fixture_exec(f, "DROP TABLE a; DROP TABLE b; DELETE FROM db_migrations");
+        fixture_exec(f, f->server != NULL ? "DELETE FROM lockstep.evidence"
+                                          : "DELETE FROM lockstep_evidence");
+    }
+    assert_true(kills > 25);
+    assert_ok(fixture_unlock(f, &f->act, FORMAT_MORPH));
+    fixture_end(f);
+}
+
+static void a_worker_killed_at_any_statement_changes_nothing(void **state)
+{
+    (void)state;
+    kill_everywhere(fixture_postgres);
+    kill_everywhere(fixture_sqlite);
+}
+
+static void a_lost_intent_asks_and_runs_only_after_an_answer(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 5000));
+    fixture_exec(f, "CREATE TABLE t (x int)");
+    struct migration_item items[1] = {fixture_item(
+        f, 1, "idx", "-- morph:nontransactional\nCREATE INDEX CONCURRENTLY t_x ON t (x);")};
+    bool asked = false;
+    for (size_t at = 0; run_killed(f, items, 1, at); at++) {
+        int rc = fixture_migrate(f, &f->act, false, items, 1);
+        if (rc == E_UNKNOWN) {
+            asked = true;
+            assert_has(f->error.message, "may or may not have run");
+            assert_has(f->error.message, "CREATE INDEX CONCURRENTLY t_x ON t (x)");
+            assert_int_equal(fixture_migrate(f, &f->act, false, items, 1),
+                             E_UNKNOWN); /* the same attempt: no answer */
+            fixture_exec(f, "DROP INDEX IF EXISTS t_x");
+            f->act.attempt = 2;
+            rc = fixture_migrate(f, &f->act, false, items, 1);
+            f->act.attempt = 1;
+        }
+        assert_ok(rc);
+        assert_string_equal(
+            fixture_value(f, "SELECT indisvalid FROM pg_index WHERE indexrelid = 't_x'::regclass"),
+            "t");
+        assert_string_equal(fixture_value(f, "SELECT count(*) FROM db_migrations"), "1");
+        assert_string_equal(fixture_value(f, "SELECT count(*) FROM lockstep.intent"), "0");
+        fixture_exec(f, "DROP INDEX t_x; DELETE FROM db_migrations; DELETE FROM lockstep.evidence");
+    }
+    assert_true(asked);
+    fixture_end(f);
+}
+
+static void own_transaction_control_is_not_wrapped(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    struct migration_item good[1] = {
+        fixture_item(f, 1, "own", "BEGIN; CREATE TABLE own (x int); COMMIT;")};
+    assert_ok(fixture_migrate(f, &f->act, false, good, 1));
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM own, db_migrations"), "0");
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM db_migrations"), "1");
+    struct migration_item bad[1] = {
+        fixture_item(f, 2, "half", "BEGIN; CREATE TABLE half (x int); COMMIT;\nSELECT nope;")};
+    f->act.step = "4.3";
+    assert_int_equal(fixture_migrate(f, &f->act, false, bad, 1), E_UNKNOWN);
+    assert_has(f->error.message, "000002_half.sql:2");
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM lockstep.intent"), "1");
+    fixture_end(f);
+}
+
+static void a_killed_workers_session_is_ended_first(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 5000));
+    struct migration_item items[1] = {
+        fixture_item(f, 1, "slow", "CREATE TABLE slow (x int); SELECT pg_sleep(30);")};
+    pid_t child = fork();
+    if (child == 0) {
+        fixture_migrate(f, &f->act, false, items, 1);
+        _exit(0);
+    }
+    const char *sleeping =
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND pid <>"
+        " pg_backend_pid() AND datname = current_database()";
+    for (int i = 0; i < 200 && strcmp(fixture_value(f, sleeping), "1") != 0; i++) {
+        usleep(20000);
+    }
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    assert_string_equal(fixture_value(f, sleeping),
+                        "1"); /* the server does not know that the worker died */
+    items[0] = fixture_item(f, 1, "slow", "CREATE TABLE slow (x int)");
+    int64_t before = act_now_ms();
+    assert_ok(fixture_migrate(f, &f->act, false, items, 1));
+    assert_true(act_now_ms() - before < 5000);
+    assert_string_equal(fixture_value(f, sleeping), "0");
+    fixture_end(f);
+}
+
+static void a_server_restart_in_the_middle_is_looked_over(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 5000));
+    struct migration_item items[2] = {
+        fixture_item(f, 1, "one", "CREATE TABLE one (x int)"),
+        fixture_item(f, 2, "two", "CREATE TABLE two (x int); SELECT pg_sleep(1.5);")};
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(fixture_migrate(f, &f->act, false, items, 2) == 0 ? 0 : 1);
+    }
+    for (int i = 0; i < 200; i++) {
+        if (strcmp(fixture_value(
+                       f, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1.5)%'"
+                          " AND pid <> pg_backend_pid()"),
+                   "1") == 0) {
+            break;
+        }
+        usleep(20000);
+    }
+    pg_server_stop(f->server, SIGQUIT);
+    assert_int_equal(pg_server_up(f->server), 0);
+    int ended = -1;
+    assert_int_equal(waitpid(child, &ended, 0), child);
+    assert_int_equal(ended, 0);
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM db_migrations"), "2");
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM lockstep.evidence"), "2");
+    assert_ok(fixture_unlock(f, &f->act, FORMAT_MORPH));
+    fixture_end(f);
+}
+
+static void a_stale_controllers_migration_does_not_commit(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 5000));
+    /* The fence is raised while the script runs: only the server can stop the commit. */
+    struct migration_item items[1] = {fixture_item(
+        f, 1, "late", "CREATE TABLE late (x int); UPDATE lockstep.fence SET value = 8;")};
+    assert_int_equal(fixture_migrate(f, &f->act, false, items, 1), E_DENIED);
+    assert_has(f->error.message, "the fence is old");
+    fixture_exec(f, "UPDATE lockstep.fence SET value = 8");
+    items[0] = fixture_item(f, 1, "late", "CREATE TABLE late (x int)");
+    assert_int_equal(fixture_migrate(f, &f->act, false, items, 1), E_DENIED);
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM pg_tables WHERE tablename = 'late'"),
+                        "0");
+    fixture_end(f);
+}
+
+static void contradicting_evidence_stops(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    struct migration_item items[4];
+    make_items(f, items);
+    assert_ok(fixture_migrate(f, &f->act, false, items, 1));
+    fixture_exec(f, "DELETE FROM db_migrations");
+    assert_int_equal(fixture_migrate(f, &f->act, false, items, 1), E_CONFLICT);
+    assert_has(f->error.message, "the ledger says otherwise");
+    fixture_end(f);
+}
+
+static void a_killed_holder_is_started_again(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 5000));
+    struct hold_status before, after;
+    const char *dir = hold_dir(&f->arena, f->act.state_dir, &f->database);
+    assert_ok(hold_status_read(&f->arena, dir, &before, &f->error));
+    kill((pid_t)before.pid, SIGKILL);
+    struct migration_item items[4];
+    make_items(f, items);
+    assert_ok(fixture_migrate(f, &f->act, false, items, 1));
+    assert_ok(hold_status_read(&f->arena, dir, &after, &f->error));
+    assert_true(after.alive && after.state == HOLD_HELD && after.pid != before.pid);
+    fixture_end(f);
+}
+
+static int run(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_step_runs_each_script_once),
+        cmocka_unit_test(the_ledger_is_the_one_that_morph_makes),
+        cmocka_unit_test(what_the_ledger_has_is_not_run_again),
+        cmocka_unit_test(a_servers_error_is_told_with_its_place),
+        cmocka_unit_test(a_worker_killed_at_any_statement_changes_nothing),
+        cmocka_unit_test(a_lost_intent_asks_and_runs_only_after_an_answer),
+        cmocka_unit_test(own_transaction_control_is_not_wrapped),
+        cmocka_unit_test(a_killed_workers_session_is_ended_first),
+        cmocka_unit_test(a_server_restart_in_the_middle_is_looked_over),
+        cmocka_unit_test(a_stale_controllers_migration_does_not_commit),
+        cmocka_unit_test(contradicting_evidence_stops),
+        cmocka_unit_test(a_killed_holder_is_started_again),
+    };
+    return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);
+}
+
+int main(int argc, char **argv)
+{
+    return fixture_main(argc, argv, run);
+}
