@@ -1,0 +1,56 @@
+/* lockstep: the operator's command. This file owns the order of one call; what the verbs do is in verb_*.c. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/help.h"
+#include "cli/output.h"
+#include "cli/verb.h"
+
+static int dispatch(struct context *c)
+{
+    const struct args *args = &c->args;
+    if (args->version) {
+        printf("lockstep %s\n", LOCKSTEP_VERSION);
+        return CLI_DONE;
+    }
+    if (args->help && args->verb != NULL) {
+        help_verb(stdout, c->arena, args->verb);
+        return CLI_DONE;
+    }
+    if (args->help) {
+        help_all(stdout, c->arena, args->group);
+        return CLI_DONE;
+    }
+    if (args->verb == NULL) {
+        help_all(stderr, c->arena, args->group);
+        return CLI_WRONG_USE;
+    }
+    c->json = args_flag(args, "json");
+    return args->verb->run(c);
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN);
+    struct arena arena;
+    arena_init(&arena);
+    struct context context = {.arena = &arena};
+    struct error e = {0};
+    int status = CLI_WRONG_USE;
+    if (args_read(&arena, argc, argv, &context.args, &e) < 0) {
+        say_error(&e);
+    } else {
+        status = dispatch(&context);
+    }
+    /* A full disk or a closed pipe must not look like success. */
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        if (errno != EPIPE) {
+            say("cannot write the answer: %s", strerror(errno));
+        }
+        status = status == CLI_DONE ? CLI_FAILED : status;
+    }
+    arena_deinit(&arena);
+    return status;
+}

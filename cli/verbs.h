@@ -1,0 +1,32 @@
+/* The list of verbs, in the order of the help: one line each. The struct is in a file of its own. */
+#ifndef LOCKSTEP_CLI_VERBS_H
+#define LOCKSTEP_CLI_VERBS_H
+
+#include "cli/verb.h"
+
+#define VERBS(V)                                                                                   \
+    V(verb_validate)                                                                               \
+    V(verb_schema)                                                                                 \
+    V(verb_version_compare)                                                                        \
+    V(verb_version_in)                                                                             \
+    V(verb_path)                                                                                   \
+    V(verb_plan)                                                                                   \
+    V(verb_apply)                                                                                  \
+    V(verb_status)                                                                                 \
+    V(verb_watch)                                                                                  \
+    V(verb_abort)                                                                                  \
+    V(verb_retry)                                                                                  \
+    V(verb_history)                                                                                \
+    V(verb_cluster_list)                                                                           \
+    V(verb_cluster_get)                                                                            \
+    V(verb_cluster_history)                                                                        \
+    V(verb_cluster_diff)                                                                           \
+    V(verb_cluster_put)                                                                            \
+    V(verb_node_list)                                                                              \
+    V(verb_node_enroll)
+
+#define VERB_DECLARE(name) extern const struct verb name;
+VERBS(VERB_DECLARE)
+#undef VERB_DECLARE
+
+#endif
