@@ -175,12 +175,15 @@ class PostgresDatabase:
 
 
 class Site:
-    """names: the nodes.  database: one of the two above; an SQLite one is made otherwise."""
+    """names: the nodes.  database: one of the two above; an SQLite one is made otherwise.
+    extra_steps: further ones, as YAML, for the Application."""
 
-    def __init__(self, top, names=("app-1", "app-2", "app-3"), database=None, strategy=ROLLING):
+    def __init__(self, top, names=("app-1", "app-2", "app-3"), database=None, strategy=ROLLING,
+                 extra_steps=""):
         self.top = pathlib.Path(top).resolve()
         self.names = list(names)
         self.strategy = strategy
+        self.extra_steps = extra_steps
         self.artifacts = build.build(self.top / "artifacts")
         self.database = database or SqliteDatabase(self.top)
         self.password = ""  # what stands behind the url in the Cluster file
@@ -212,7 +215,7 @@ class Site:
         releases = [RELEASE.format(version=version, schema=SCHEMA[version],
                                    runs_with=RUNS_WITH[version], **self.artifacts[version])
                     for version in VERSIONS]
-        return APPLICATION.format(releases="\n".join(releases), engine=self.database.engine)
+        return APPLICATION.format(releases="\n".join(releases), engine=self.database.engine) + self.extra_steps
 
     def cluster_text(self, version):
         nodes = [f"  - {{ name: {name}, vars: {{ port: {self.ports[name]}, "
