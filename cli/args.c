@@ -13,6 +13,7 @@
 /* The part of "cluster diff" before the blank; NULL: a verb of no group. */
 static const char *group_of(struct arena *arena, const struct verb *verb)
 {
+    assert(verb != NULL);
     const char *blank = strchr(verb->name, ' ');
     return blank == NULL ? NULL : arena_strndup(arena, verb->name, (size_t)(blank - verb->name));
 }
@@ -121,7 +122,7 @@ static int read_option(struct arena *arena, const struct verb *verb, char **word
     const char *word = words[*at];
     const char *value = NULL;
     const struct option_spec *option = NULL;
-    const char *shown = word;
+    const char *shown = NULL;
     if (word[1] == '-') {
         const char *equals = strchr(word, '=');
         const char *name =
@@ -199,6 +200,7 @@ static int find_named(struct arena *arena, char **words, size_t count, struct ar
 
 static int keep_option(struct args *args, const struct given_option *given, struct error *e)
 {
+    assert(given->option != NULL);
     for (size_t i = 0; i < args->given_count; i++) {
         if (args->given[i].option == given->option) {
             return error_set(e, E_INVALID, "--%s is given twice", given->option->name);

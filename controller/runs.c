@@ -152,6 +152,10 @@ static void keep_state(struct run *run, const struct waiting *w)
     log_line(PROGRAM, "run %s of %s is %s%s%s", run->id, run->cluster, rollout_state_name(w->state),
              w->why != NULL ? ": " : "", w->why != NULL ? w->why : "");
     run->over = end;
+    if (w->state == ROLLOUT_SUCCEEDED &&
+        store_observed_put(c->store, run->cluster, run->plan.to, act_now_ms(), &e) < 0) {
+        controller_fail(c, &e);
+    }
 }
 
 static void go_on(struct run *run, uint64_t durable)

@@ -159,6 +159,23 @@ static int check_end(const struct version_scheme *scheme, const char *text, cons
     return 0;
 }
 
+/* A semver behind a sign may leave out its last numbers: <10.4 is <10.4.0. Without a sign it may not: whether 10.4
+ * means 10.4.0 or all of 10.4 would be a guess. */
+static const char *fill_semver(struct arena *arena, const char *version)
+{
+    const char *digits = version[0] == 'v' ? version + 1 : version;
+    size_t dots = 0;
+    for (const char *s = digits; *s != '\0'; s++) {
+        if (*s == '.') {
+            dots++;
+        } else if (*s < '0' || *s > '9') {
+            return version;
+        }
+    }
+    bool partial = digits[0] != '\0' && dots < 2 && !str_ends(version, ".");
+    return partial ? arena_printf(arena, "%s%s", version, dots == 1 ? ".0" : ".0.0") : version;
+}
+
 static int add_word(struct range *range, const char *text, const struct word *word, struct error *e)
 {
     const struct version_scheme *scheme = &range->scheme;
@@ -196,6 +213,10 @@ int range_parse(struct arena *arena, const struct version_scheme *scheme, const 
     struct word word;
     int r;
     while ((r = next_word(&c, text, &word, e)) > 0) {
+        bool sign = word.op != OP_ANY && word.op != OP_EXACTLY;
+        if (sign && scheme->kind == VERSION_SEMVER) {
+            word.first = fill_semver(arena, word.first);
+        }
         r = add_word(range, text, &word, e);
         if (r < 0) {
             return r;

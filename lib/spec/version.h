@@ -8,7 +8,7 @@
  * -suffix that sorts before listed   the order in which an Application lists its releases
  *
  * Ranges: `>=10.3.8 <10.4` (all hold), `10.3.4..10.3.7` (both ends included), `a || b` (either),
- * `=1.2.3` or `1.2.3` (exactly), `*` (all). Source of the words: DESIGN.md, npm's range grammar
+ * `=1.2.3` or `1.2.3` (exactly), `*` (all). Behind a sign a semver may leave out its last numbers: `<10.4` is `<10.4.0`. Source of the words: DESIGN.md, npm's range grammar
  * without ^ and ~.
  *
  * Decided: a prerelease is in a range by its order alone (<2.0.0 holds 2.0.0-rc.1; npm asks for more). Prerelease

@@ -176,6 +176,11 @@ static void ranges_hold_what_they_say(void **state UNUSED)
     assert_true(in(&semver, ">= 10.3.8   < 10.4.0", "10.3.99"));
     assert_false(in(&semver, ">=10.3.8 <10.4.0", "10.4.0"));
     assert_false(in(&semver, ">=10.3.8 <10.4.0", "10.3.7"));
+    /* Behind a sign the last numbers may be left out. */
+    assert_true(in(&semver, ">=10.3.8 <10.4", "10.3.99"));
+    assert_false(in(&semver, ">=10.3.8 <10.4", "10.4.0"));
+    assert_true(in(&semver, ">=10", "10.0.0"));
+    assert_false(in(&semver, ">10", "10.0.0"));
     assert_true(in(&semver, "10.3.4..10.3.7", "10.3.4"));
     assert_true(in(&semver, "10.3.4..10.3.7", "10.3.7"));
     assert_false(in(&semver, "10.3.4..10.3.7", "10.3.8"));
