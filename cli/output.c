@@ -53,7 +53,8 @@ void print_json(json_t *json)
 
 json_t *json_text(const char *text)
 {
-    json_t *json = json_string(text != NULL ? text : "");
+    text = text != NULL ? text : "";
+    json_t *json = json_string(text);
     if (json != NULL) {
         return json;
     }

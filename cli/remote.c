@@ -71,6 +71,7 @@ static int read_address(struct context *c, const char *directory, const char **r
 static int split_address(struct arena *arena, const char *address,
                          struct rpc_client_options *options, struct error *e)
 {
+    assert(address != NULL);
     const char *colon = strrchr(address, ':');
     uint64_t port = 0;
     if (colon == NULL || colon == address || !str_to_u64(colon + 1, UINT16_MAX, &port) ||

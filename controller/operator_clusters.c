@@ -12,6 +12,7 @@ int operator_keep_revision(struct controller *c, const Lockstep__V1__Bundle *bun
                            const struct spec *spec, const char *who, uint32_t *ret_number,
                            bool *ret_changed, struct error *e)
 {
+    assert(spec->cluster != NULL && spec->application != NULL);
     struct arena arena;
     arena_init(&arena);
     struct stored_revision revision = {.cluster = spec->cluster->name,

@@ -349,7 +349,7 @@ int runs_start(struct controller *c, struct arena *arena, const char *plan_id, c
     if (r == 0) {
         r = run_read(c, stored.run, &run, e);
     }
-    if (r < 0) {
+    if (r < 0 || run == NULL) {
         return r;
     }
     run->machine = rollout_new(&run->arena, &run->plan);

@@ -24,10 +24,10 @@ int runs_start(struct controller *c, struct arena *arena, const char *plan_id, c
                const char **ret_run, struct error *e);
 /* An operator's word. E_NOT_FOUND, E_CONFLICT (not legal in this state, with the reason).
  * *ret_state: the state after it. */
-int runs_word(struct controller *c, const char *run, enum word word, const char *who,
+int runs_word(struct controller *c, const char *id, enum word word, const char *who,
               const char **ret_state, struct error *e);
 /* The state of a run, and why; of the store when it is over. NULL: unknown. */
-const char *runs_why(struct controller *c, const char *run);
+const char *runs_why(struct controller *c, const char *id);
 
 /* What happens to the runs. */
 void runs_durable(struct controller *c, uint64_t number);
@@ -49,7 +49,7 @@ struct watch_callbacks {
     void *context;
 };
 /* Nothing comes from inside this call. NULL with *e: no such run. */
-struct watcher *runs_watch(struct controller *c, const char *run, uint64_t after,
+struct watcher *runs_watch(struct controller *c, const char *id, uint64_t after,
                            const struct watch_callbacks *callbacks, struct error *e);
 void runs_watch_go_on(struct watcher *w);
 void runs_unwatch(struct watcher *w);

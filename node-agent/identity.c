@@ -59,7 +59,7 @@ struct token {
 
 static int token_read(struct arena *arena, const char *text, struct token *ret, struct error *e)
 {
-    char *copy = arena_strdup(arena, text);
+    char *copy = arena_strndup(arena, text, strlen(text));
     char *secret = strrchr(copy, '.');
     char *fingerprint = NULL;
     if (secret != NULL) {

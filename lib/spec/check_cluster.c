@@ -98,7 +98,7 @@ static void check_database(const struct checker *c, const struct cluster *cluste
         check_say(c, &database->url,
                   "the url holds a password: take it out and write password: { file: … }");
     }
-    if (str_starts(database->url, "sqlite://")) {
+    if (database->url != NULL && str_starts(database->url, "sqlite://")) {
         if (database->password != NULL) {
             check_say(c, &database->password, "an SQLite database has no password");
         }

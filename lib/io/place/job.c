@@ -166,10 +166,10 @@ void job_end(struct job *job, enum outcome_status status, int code, const char *
     arena_deinit(&arena);
 }
 
-/* The worker says so before it begins, so that a crash between the intent and the worker is no question. */
+/* Without the action's own intent it has not begun: a crash between our intent and the worker is no question. */
 static bool would_double(struct arena *arena, const struct job *job)
 {
-    return job->once && file_exists(arena_printf(arena, "%s/" WORKER_BEGUN, job->dir));
+    return job->once && file_exists(arena_printf(arena, "%s/" ACT_INTENT_FILE, job->dir));
 }
 
 static void end_without_outcome(struct job *job, const char *what)

@@ -1,8 +1,7 @@
 /*
  * The worker process: one action, one outcome. It reads DIR/instruction, acts, and leaves
  * DIR/outcome (written whole or not at all). It holds the lock that it inherited until it ends, so
- * that its death can be proved. What must not be done twice leaves DIR/begun before anything is done: without that
- * file it has not run.
+ * that its death can be proved.
  *
  * File descriptors: 1 and 2 the log, WORKER_FD_PROGRESS a pipe to whoever started it (may be
  * closed), WORKER_FD_LOCK the lock.
@@ -199,9 +198,6 @@ static int work(struct worker *w, struct error *e)
     struct action action = {0};
     if (r == 0) {
         r = read_action(&w->arena, instruction.action, &action, e);
-    }
-    if (r == 0 && actions_once(&action)) {
-        r = file_write(arena_printf(&w->arena, "%s/" WORKER_BEGUN, w->dir), "", 0, 0600, e);
     }
     if (r == 0) {
         act.run = instruction.key.run;

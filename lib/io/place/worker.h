@@ -6,8 +6,6 @@
 
 #define WORKER_FD_PROGRESS 3 /* lines "done total text" */
 #define WORKER_FD_LOCK     4 /* the locked DIR/lock; its lock ends with the worker */
-/* DIR/begun: an action that must not run twice may have run. Without it, it has not. */
-#define WORKER_BEGUN "begun"
 
 /* DIR/instruction and DIR/outcome. As lib/wire/message.h. */
 int worker_instruction_pack(struct arena *arena, const struct wire_instruction *instruction,

@@ -14,6 +14,9 @@
 #include "lib/core/outcome.h"
 #include "lib/spec/action.h"
 
+/* In work_dir, durable before an action that must not run twice begins. Without it, it has not run. */
+#define ACT_INTENT_FILE "command.intent"
+
 struct act {
     struct arena *arena;     /* borrowed; lives as long as the action */
     const char *run;         /* the run's id; "" for an observation */

@@ -73,7 +73,7 @@ static int run_command(struct act *act, const struct run_action *a, const char *
     if (r < 0) {
         return r;
     }
-    const char *intent = arena_printf(act->arena, "%s/command.intent", act->work_dir);
+    const char *intent = arena_printf(act->arena, "%s/" ACT_INTENT_FILE, act->work_dir);
     if (a->once && (r = record_intent(act, intent, e)) < 0) {
         return r;
     }

@@ -1,65 +1,5 @@
 /* Whole plans as text: what is in them, in which order, and what is refused. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "lib/base/str.h"
-#include "tests/unit/plan/world.h"
-
-#define BACKUP  "backup: { when: always, with: { sqlite: /var/backups } }\n"
-#define ROLLING "strategy: { rolling: { canary: 1, max_unavailable: 1, soak: 5s } }\n"
-
-static struct world w;
-
-static void guestbook_of(const char *version, const char *more, const char *application)
-{
-    world_init(&w);
-    world_read(&w, guestbook_cluster(&w, version, more), application);
-    world_release(&w, "1.0.0", 2);
-    world_release(&w, "1.1.0", 3);
-    world_release(&w, "2.0.0", 4);
-}
-
-static void guestbook(const char *version, const char *more)
-{
-    guestbook_of(version, more, guestbook_application);
-}
-
-static const char *with(const char *text, const char *old, const char *new)
-{
-    const char *at = strstr(text, old);
-    assert_non_null(at);
-    static char texts[2][16384]; /* two, so that a change of a change works */
-    static size_t turn;
-    char *changed = texts[turn++ % 2];
-    int len = snprintf(changed, sizeof(texts[0]), "%.*s%s%s", (int)(at - text), text, new,
-                       at + strlen(old));
-    assert_in_range(len, 1, sizeof(texts[0]) - 1);
-    return changed;
-}
-
-static void check(const char *key, const char *got, const char *want)
-{
-    if (getenv("LOCKSTEP_PRINT_PLANS") != NULL) {
-        printf("=== %s\n%s", key, got);
-        fflush(stdout);
-        return;
-    }
-    if (strcmp(got, want) != 0) {
-        fail_msg("%s:\n%s", key, got);
-    }
-}
-
-static int tear_down(void **state UNUSED)
-{
-    world_deinit(&w);
-    return 0;
-}
+#include "tests/unit/plan/texts.h"
 
 static void goes_up_all_at_once(void **state UNUSED)
 {
@@ -95,9 +35,6 @@ static void goes_up_all_at_once(void **state UNUSED)
           "          no database is locked before every node has denied starts\n"
           "to read:  2.0.0: authors lose their address\n");
 }
-
-#define REQUIRED  "paths: { required: [\"1.1.0\"], between: migrate-only }"
-#define OLD_PATHS "paths: { down: { at_most: { majors: 1 } } }"
 
 static void goes_up_two_hops_and_migrates_through_the_first(void **state UNUSED)
 {
@@ -335,106 +272,6 @@ static void moves_a_ledger_that_was_left_behind(void **state UNUSED)
           "          no database is locked before every node has denied starts\n");
 }
 
-static void rolls_up_after_the_database(void **state UNUSED)
-{
-    guestbook("1.1.0", ROLLING BACKUP);
-    world_runs(&w, "1.0.0");
-    world_ledger(&w, 2);
-    check("rolling up", world_render(&w, NULL),
-          "Plan 7f3a7f3a   demo: guestbook 1.0.0 -> 1.1.0   up, 1 hop, rolling\n"
-          "\n"
-          "before   each   preflight                                   app-1 app-2 app-3\n"
-          "         each   stage 1.1.0                                 app-1 app-2 app-3   2.0 MB\n"
-          "         once   backup main                                 SQLite's backup\n"
-          "hop 1    1.0.0 -> 1.1.0\n"
-          "         once   lock main\n"
-          "         once   migrate main 2 -> 3                         1 up\n"
-          "         once   checkpoint main\n"
-          "         once   unlock main\n"
-          "         each   stop, swap 1.1.0, permit, start, health     app-1\n"
-          "                  3 in a row within 2 min 0 s, then soak 5.0 s\n"
-          "         each   stop, swap 1.1.0, permit, start, health     app-2\n"
-          "                  3 in a row within 2 min 0 s, then soak 5.0 s\n"
-          "         each   stop, swap 1.1.0, permit, start, health     app-3\n"
-          "                  3 in a row within 2 min 0 s, then soak 5.0 s\n"
-          "after    each   retire                                      app-1 app-2 app-3\n"
-          "left out: reinstall-module (direction is up, not down)\n"
-          "proved:   no release meets a schema outside runs_with\n"
-          "          no more than 1 of 3 nodes taken down at once\n"
-          "          every migration commits together with its ledger row\n");
-}
-
-static void rolls_down_before_the_database(void **state UNUSED)
-{
-    guestbook("1.0.0", ROLLING BACKUP);
-    world_runs(&w, "1.1.0");
-    world_ledger(&w, 3);
-    check("rolling down", world_render(&w, NULL),
-          "Plan 7f3a7f3a   demo: guestbook 1.1.0 -> 1.0.0   down, 1 hop, rolling\n"
-          "\n"
-          "before   each   preflight                                   app-1 app-2 app-3\n"
-          "         each   stage 1.0.0                                 app-1 app-2 app-3   2.0 MB\n"
-          "hop 1    1.1.0 -> 1.0.0\n"
-          "         each   stop, swap 1.0.0, permit, start, health     app-1\n"
-          "                  3 in a row within 2 min 0 s, then soak 5.0 s\n"
-          "         each   stop, swap 1.0.0, permit, start, health     app-2\n"
-          "                  3 in a row within 2 min 0 s, then soak 5.0 s\n"
-          "         each   stop, swap 1.0.0, permit, start, health     app-3\n"
-          "                  3 in a row within 2 min 0 s, then soak 5.0 s\n"
-          "         once   backup main                                 SQLite's backup\n"
-          "         once   lock main\n"
-          "         once   migrate main 3 -> 2                         1 down\n"
-          "         once   checkpoint main\n"
-          "         once   unlock main\n"
-          "after    each   retire                                      app-1 app-2 app-3\n"
-          "left out: reinstall-module (1.1.0 is not >=2.0.0)\n"
-          "proved:   no release meets a schema outside runs_with\n"
-          "          no more than 1 of 3 nodes taken down at once\n"
-          "          every migration commits together with its ledger row\n");
-}
-
-static void rolls_on_from_where_a_run_stopped(void **state UNUSED)
-{
-    guestbook("1.1.0", ROLLING);
-    world_runs(&w, "1.0.0");
-    world_ledger(&w, 3);
-    w.inventory.nodes[0].version = "1.1.0";
-    w.inventory.nodes[2].running = false;
-    check("rolls on", world_render(&w, NULL),
-          "Plan 7f3a7f3a   demo: guestbook 1.0.0 -> 1.1.0   up, 1 hop, rolling\n"
-          "\n"
-          "before   each   preflight                                   app-2 app-3\n"
-          "         each   stage 1.1.0                                 app-2 app-3         2.0 MB\n"
-          "hop 1    1.0.0 -> 1.1.0\n"
-          "         each   stop, swap 1.1.0, permit, start, health     app-3\n"
-          "                  3 in a row within 2 min 0 s, then soak 5.0 s\n"
-          "         each   stop, swap 1.1.0, permit, start, health     app-2\n"
-          "                  3 in a row within 2 min 0 s, then soak 5.0 s\n"
-          "after    each   retire                                      app-2 app-3\n"
-          "left out: reinstall-module (direction is up, not down)\n"
-          "proved:   no release meets a schema outside runs_with\n"
-          "          no more than 1 of 3 nodes taken down at once\n"
-          "warning:  1 node is not running already: it goes first\n");
-}
-
-static void keeps_each_wave_within_the_budget(void **state UNUSED)
-{
-    guestbook("1.1.0", "strategy: { rolling: { canary: 2, max_unavailable: 1 } }\n");
-    world_runs(&w, "1.0.0");
-    world_ledger(&w, 2);
-    world_render(&w, NULL);
-    size_t waves = 0;
-    for (size_t i = 0; i < w.plan.phases.count; i++) {
-        const struct plan_phase *p = plan_phase_at(&w.plan, i);
-        if (p->takes_down) {
-            waves++;
-            assert_int_equal(
-                LIST_AT(&w.plan.node_sets, struct plan_node_set, p->node_set)->nodes.count, 1);
-        }
-    }
-    assert_int_equal(waves, 3);
-}
-
 static void refuses_to_roll_what_it_cannot_prove(void **state UNUSED)
 {
     guestbook("2.0.0", ROLLING);
@@ -573,46 +410,6 @@ static void brings_a_ledger_across_hops_from_where_it_stands(void **state UNUSED
           "          3 of 3 down at once, as all-at-once says\n"
           "          every migration commits together with its ledger row\n"
           "          no database is locked before every node has denied starts\n"
-          "to read:  2.0.0: authors lose their address\n");
-}
-
-static void rolls_each_hop_on_its_own(void **state UNUSED)
-{
-    const char *application = with(with(guestbook_application, OLD_PATHS, REQUIRED),
-                                   "schema: { main: 3 }\n    runs_with: "
-                                   "{ main: \"2..3\" }",
-                                   "schema: { main: 3 }\n    runs_with: { main: \"2..4\" }");
-    guestbook_of("2.0.0", "strategy: { rolling: { max_unavailable: 2 } }\n", application);
-    world_runs(&w, "1.0.0");
-    world_ledger(&w, 2);
-    check("two rolling hops", world_render(&w, NULL),
-          "Plan 7f3a7f3a   demo: guestbook 1.0.0 -> 2.0.0   up, 2 hops, rolling\n"
-          "\n"
-          "before   each   preflight                                   app-1 app-2 app-3\n"
-          "         each   stage 1.1.0 2.0.0                           app-1 app-2 app-3   2.0 MB\n"
-          "hop 1    1.0.0 -> 1.1.0\n"
-          "         once   lock main\n"
-          "         once   migrate main 2 -> 3                         1 up\n"
-          "         once   checkpoint main\n"
-          "         once   unlock main\n"
-          "         each   stop, swap 1.1.0, permit, start, health     app-1 app-2         3 in a "
-          "row within 2 min 0 s\n"
-          "         each   stop, swap 1.1.0, permit, start, health     app-3               3 in a "
-          "row within 2 min 0 s\n"
-          "hop 2    1.1.0 -> 2.0.0\n"
-          "         once   lock main\n"
-          "         once   migrate main 3 -> 4                         1 up\n"
-          "         once   checkpoint main\n"
-          "         once   unlock main\n"
-          "         each   stop, swap 2.0.0, permit, start, health     app-1 app-2         3 in a "
-          "row within 2 min 0 s\n"
-          "         each   stop, swap 2.0.0, permit, start, health     app-3               3 in a "
-          "row within 2 min 0 s\n"
-          "after    each   retire                                      app-1 app-2 app-3\n"
-          "left out: reinstall-module (direction is up, not down)\n"
-          "proved:   no release meets a schema outside runs_with\n"
-          "          no more than 2 of 3 nodes taken down at once\n"
-          "          every migration commits together with its ledger row\n"
           "to read:  2.0.0: authors lose their address\n");
 }
 
@@ -769,145 +566,8 @@ static void warns_of_a_loss_without_a_backup(void **state UNUSED)
     assert_non_null(strstr(w.plan.warnings.items[0], "no backup is made before it"));
 }
 
-static const char toggles[] =
-    "lockstep: 1\n"
-    "kind: Cluster\n"
-    "name: t\n"
-    "application: toggles\n"
-    "version: \"5.12.8\"\n"
-    "nodes: [ { name: a }, { name: b } ]\n"
-    "databases: { main: { url: \"postgres://u@h/d\", via: controller } }\n";
-
-static void external(const char *runs, size_t rows)
-{
-    world_init(&w);
-    world_read(&w, toggles, external_application);
-    world_release(&w, "5.6.0", 0);
-    world_release(&w, "5.12.8", 0);
-    world_runs(&w, runs);
-    world_rows(&w, rows);
-}
-
-static const struct run_action *migrator(void)
-{
-    for (size_t i = 0; i < w.plan.phases.count; i++) {
-        for (size_t s = 0; s < plan_phase_at(&w.plan, i)->steps.count; s++) {
-            if (plan_step_at(&w.plan, i, s)->action->run != NULL) {
-                return plan_step_at(&w.plan, i, s)->action->run;
-            }
-        }
-    }
-    return NULL;
-}
-
-static void runs_an_external_migrator_from_the_staged_tree_up(void **state UNUSED)
-{
-    external("5.6.0", 210);
-    check("external up", world_render(&w, NULL),
-          "Plan 7f3a7f3a   t: toggles 5.6.0 -> 5.12.8   up, 1 hop, all-at-once\n"
-          "\n"
-          "before   each   preflight                                   a b\n"
-          "         each   stage 5.12.8                                a b                 2.0 MB\n"
-          "         each   deny                                        a b\n"
-          "         all    stop                                        a b\n"
-          "hop 1    5.6.0 -> 5.12.8\n"
-          "         once   lock main\n"
-          "         once   tool lock main                              free\n"
-          "         once   ledger main                                 210 rows, or 276 when it "
-          "has run already\n"
-          "         once   migrate main 210 -> 276                     on a                up of "
-          "5.12.8\n"
-          "         once   ledger main                                 276 rows\n"
-          "         once   checkpoint main\n"
-          "         once   unlock main\n"
-          "         all    swap 5.12.8, permit, start                  a b\n"
-          "after    each   retire                                      a b\n"
-          "proved:   no release meets a schema outside runs_with\n"
-          "          2 of 2 down at once, as all-at-once says\n"
-          "          no database is locked before every node has denied starts\n");
-    assert_int_equal(migrator()->tree, TREE_STAGED);
-    assert_true(migrator()->once);
-    assert_string_equal(LIST_AT(&migrator()->command.env, struct env_value, 0)->value,
-                        "postgres://u@h/d");
-}
-
-static void runs_it_from_the_installed_newer_tree_down(void **state UNUSED)
-{
-    external("5.12.8", 276);
-    check("external down", world_render(&w, "5.6.0"),
-          "Plan 7f3a7f3a   t: toggles 5.12.8 -> 5.6.0   down, 1 hop, all-at-once\n"
-          "\n"
-          "before   each   preflight                                   a b\n"
-          "         each   stage 5.6.0                                 a b                 2.0 MB\n"
-          "         each   deny                                        a b\n"
-          "         all    stop                                        a b\n"
-          "hop 1    5.12.8 -> 5.6.0\n"
-          "         once   lock main\n"
-          "         once   tool lock main                              free\n"
-          "         once   ledger main                                 276 rows, or 210 when it "
-          "has run already\n"
-          "         once   migrate main 276 -> 210                     on a\n"
-          "                  down of 5.12.8   ! what the migrator's downs lose is not known: POINT "
-          "OF NO RETURN (then: restore)\n"
-          "         once   ledger main                                 210 rows\n"
-          "         once   checkpoint main\n"
-          "         once   unlock main\n"
-          "         all    swap 5.6.0, permit, start                   a b\n"
-          "after    each   retire                                      a b\n"
-          "proved:   no release meets a schema outside runs_with\n"
-          "          2 of 2 down at once, as all-at-once says\n"
-          "          no database is locked before every node has denied starts\n"
-          "warning:  this plan loses data and no backup is made before it: see backup: of cluster "
-          "t\n");
-    assert_int_equal(migrator()->tree, TREE_INSTALLED);
-    assert_string_equal(migrator()->command.argv.items[3], "210");
-}
-
-static void stages_the_newer_tree_when_it_is_gone_from_the_node(void **state UNUSED)
-{
-    external("5.6.0", 276);
-    check("external back", world_render(&w, "5.6.0"),
-          "Plan 7f3a7f3a   t: toggles 5.12.8 -> 5.6.0   down, 1 hop, all-at-once\n"
-          "\n"
-          "before   each   preflight                                   a\n"
-          "         each   preflight                                   b\n"
-          "         each   stage 5.12.8                                a                   2.0 MB\n"
-          "         each   deny                                        a b\n"
-          "         all    stop                                        a b\n"
-          "hop 1    5.12.8 -> 5.6.0\n"
-          "         once   lock main\n"
-          "         once   tool lock main                              free\n"
-          "         once   ledger main                                 276 rows, or 210 when it "
-          "has run already\n"
-          "         once   migrate main 276 -> 210                     on a\n"
-          "                  down of 5.12.8   ! what the migrator's downs lose is not known: POINT "
-          "OF NO RETURN (then: restore)\n"
-          "         once   ledger main                                 210 rows\n"
-          "         once   checkpoint main\n"
-          "         once   unlock main\n"
-          "         all    permit, start                               a b\n"
-          "after    each   retire                                      a b\n"
-          "proved:   no release meets a schema outside runs_with\n"
-          "          2 of 2 down at once, as all-at-once says\n"
-          "          no database is locked before every node has denied starts\n"
-          "warning:  this plan loses data and no backup is made before it: see backup: of cluster "
-          "t\n");
-    assert_int_equal(migrator()->tree, TREE_STAGED);
-    assert_string_equal(migrator()->release, "5.12.8");
-}
-
-static void stops_at_a_partial_ledger(void **state UNUSED)
-{
-    external("5.6.0", 230);
-    check("partial", world_refusal(&w, NULL),
-          "partial ledger: database main holds 230 rows in migrations, 5.6.0 has 210, 5.12.8 has "
-          "276: look at what the migrator left, bring it to one of the two by hand, and plan "
-          "again; or say partial_ok: true when the migrator goes on by itself\n");
-}
-
 int main(void)
 {
-#define T(name) cmocka_unit_test_teardown(name, tear_down)
     const struct CMUnitTest tests[] = {
         T(goes_up_all_at_once),
         T(goes_up_two_hops_and_migrates_through_the_first),
@@ -919,10 +579,6 @@ int main(void)
         T(finishes_a_half_done_upgrade),
         T(takes_back_a_half_done_upgrade_of_the_database_alone),
         T(moves_a_ledger_that_was_left_behind),
-        T(rolls_up_after_the_database),
-        T(rolls_down_before_the_database),
-        T(rolls_on_from_where_a_run_stopped),
-        T(keeps_each_wave_within_the_budget),
         T(refuses_to_roll_what_it_cannot_prove),
         T(goes_all_at_once_where_the_cluster_says_so),
         T(never_mixes_what_may_not_be_mixed),
@@ -930,12 +586,7 @@ int main(void)
         T(refuses_what_would_not_fit),
         T(refuses_versions_and_migrations_that_nobody_knows),
         T(splits_the_nodes_by_the_artifact_that_fits),
-        T(runs_an_external_migrator_from_the_staged_tree_up),
-        T(runs_it_from_the_installed_newer_tree_down),
-        T(stages_the_newer_tree_when_it_is_gone_from_the_node),
-        T(stops_at_a_partial_ledger),
         T(brings_a_ledger_across_hops_from_where_it_stands),
-        T(rolls_each_hop_on_its_own),
         T(starts_nothing_in_a_hop_that_a_node_has_passed),
         T(puts_extra_steps_at_their_points),
         T(puts_extra_steps_into_each_wave),

@@ -176,7 +176,9 @@ static size_t wound(char *text, size_t len, size_t max, uint64_t *seed)
         case 3:
             if (len + strlen(token) <= max) {
                 memmove(text + at + strlen(token), text + at, len - at);
-                memcpy(text + at, token, strlen(token));
+                for (size_t i = 0; token[i] != '\0'; i++) {
+                    text[at + i] = token[i];
+                }
                 len += strlen(token);
             }
             break;
@@ -203,7 +205,7 @@ static void mutated_files_never_break_the_reader(void **state UNUSED)
             assert_non_null(text);
             memcpy(text, original, original_len);
             size_t len = wound(text, original_len, MAX, &seed);
-            char *exact = realloc(text, len);
+            char *exact = realloc(text, len > 0 ? len : 1);
             assert_non_null(exact);
             struct arena a;
             arena_init(&a);

@@ -136,7 +136,8 @@ static void a_good_file_reads_the_same_with_crlf_and_a_byte_order_mark(void **st
     struct spec_file file = load(a, "tests/specs/good", "everything.yaml");
     char *text = arena_alloc(a, file.len * 2 + 4);
     size_t len = 3;
-    memcpy(text, "\xef\xbb\xbf", 3);
+    static const unsigned char mark[3] = {0xef, 0xbb, 0xbf};
+    memcpy(text, mark, sizeof(mark));
     for (size_t i = 0; i < file.len; i++) {
         if (file.text[i] == '\n') {
             text[len++] = '\r';
