@@ -120,7 +120,8 @@ void complaints_init(struct complaints *c, struct arena *arena)
     *c = (struct complaints){.arena = arena};
 }
 
-void complaints_add(struct complaints *c, const char *file, int line, int column, const char *fmt, ...)
+void complaints_add(struct complaints *c, const char *file, int line, int column, const char *fmt,
+                    ...)
 {
     if (c->count >= LIMIT_ERRORS_PER_CALL) {
         c->left_out++;

@@ -24,9 +24,10 @@ enum lockstep_error {
     E_CONFLICT = -7,    /* the world moved: another run, another plan, another holder */
     E_TIMEOUT = -8,     /* a deadline passed */
     E_UNAVAILABLE = -9, /* a peer or a server is not reachable now */
-    E_DATABASE = -10,   /* the database server reported an error; its own words are in the message */
-    E_UNKNOWN = -11,    /* the outcome cannot be known without a person (rule 1: never retried blindly) */
-    E_CANCELLED = -12,  /* stopped because the caller asked for it */
+    E_DATABASE = -10, /* the database server reported an error; its own words are in the message */
+    E_UNKNOWN =
+        -11, /* the outcome cannot be known without a person (rule 1: never retried blindly) */
+    E_CANCELLED = -12, /* stopped because the caller asked for it */
 };
 
 struct error {
@@ -72,8 +73,8 @@ struct complaints {
 };
 
 void complaints_init(struct complaints *c, struct arena *arena);
-void complaints_add(struct complaints *c, const char *file, int line, int column, const char *fmt, ...)
-    PRINTF_LIKE(5, 6);
+void complaints_add(struct complaints *c, const char *file, int line, int column, const char *fmt,
+                    ...) PRINTF_LIKE(5, 6);
 /* Sorts by file, line and column; keeps the order of equals. */
 void complaints_sort(struct complaints *c);
 

@@ -8,20 +8,20 @@
 #include <assert.h>
 
 /* Text. */
-#define LIMIT_ERROR_BYTES       512
-#define LIMIT_ERRORS_PER_CALL   100
-#define LIMIT_NAME_BYTES        128  /* a node, cluster, release, step or database name */
-#define LIMIT_PATH_BYTES        4096 /* a file path */
-#define LIMIT_VERSION_BYTES     96   /* a version as written */
-#define LIMIT_VERSION_PARTS     8    /* numbers in a dotted version */
-#define LIMIT_RANGE_TERMS       32   /* comparators in one range */
-#define LIMIT_TEXT_BYTES        (64 * 1024) /* one scalar of a spec */
-#define LIMIT_LOG_TAIL_BYTES    (16 * 1024) /* what a step's log leaves in a report */
+#define LIMIT_ERROR_BYTES     512
+#define LIMIT_ERRORS_PER_CALL 100
+#define LIMIT_NAME_BYTES      128         /* a node, cluster, release, step or database name */
+#define LIMIT_PATH_BYTES      4096        /* a file path */
+#define LIMIT_VERSION_BYTES   96          /* a version as written */
+#define LIMIT_VERSION_PARTS   8           /* numbers in a dotted version */
+#define LIMIT_RANGE_TERMS     32          /* comparators in one range */
+#define LIMIT_TEXT_BYTES      (64 * 1024) /* one scalar of a spec */
+#define LIMIT_LOG_TAIL_BYTES  (16 * 1024) /* what a step's log leaves in a report */
 
 /* Spec files. */
-#define LIMIT_SPEC_BYTES        (4 * 1024 * 1024)
-#define LIMIT_SPEC_NODES        200000 /* YAML nodes in one file */
-#define LIMIT_SPEC_DEPTH        32
+#define LIMIT_SPEC_BYTES (4 * 1024 * 1024)
+#define LIMIT_SPEC_NODES 200000 /* YAML nodes in one file */
+#define LIMIT_SPEC_DEPTH 32
 
 /* What a cluster may hold. */
 #define LIMIT_CLUSTER_NODES     20000
@@ -35,18 +35,18 @@
 #define LIMIT_ARGV              64
 
 /* The wire. */
-#define LIMIT_FRAME_BYTES       (32 * 1024 * 1024) /* one gRPC message */
-#define LIMIT_CHUNK_BYTES       (256 * 1024)       /* one range of an artifact */
-#define LIMIT_RECORD_BYTES      (1024 * 1024)      /* one journal record */
-#define LIMIT_AGENT_INSTRUCTIONS 64                /* under way at once on one place */
-#define LIMIT_AGENT_OUTCOMES    4096               /* remembered by one place */
-#define LIMIT_EFFECTS           64                 /* one call of a machine; then "more" */
+#define LIMIT_FRAME_BYTES        (32 * 1024 * 1024) /* one gRPC message */
+#define LIMIT_CHUNK_BYTES        (256 * 1024)       /* one range of an artifact */
+#define LIMIT_RECORD_BYTES       (1024 * 1024)      /* one journal record */
+#define LIMIT_AGENT_INSTRUCTIONS 64                 /* under way at once on one place */
+#define LIMIT_AGENT_OUTCOMES     4096               /* remembered by one place */
+#define LIMIT_EFFECTS            64                 /* one call of a machine; then "more" */
 
 /* Work. */
-#define LIMIT_ATTEMPTS          16
-#define LIMIT_ARCHIVE_ENTRIES   1000000
-#define LIMIT_ARCHIVE_BYTES     (64LL * 1024 * 1024 * 1024)
-#define LIMIT_DURATION_MS       (30LL * 24 * 60 * 60 * 1000)
+#define LIMIT_ATTEMPTS        16
+#define LIMIT_ARCHIVE_ENTRIES 1000000
+#define LIMIT_ARCHIVE_BYTES   (64LL * 1024 * 1024 * 1024)
+#define LIMIT_DURATION_MS     (30LL * 24 * 60 * 60 * 1000)
 
 static_assert(LIMIT_RECORD_BYTES < LIMIT_FRAME_BYTES, "a record travels in one frame");
 static_assert(LIMIT_CHUNK_BYTES < LIMIT_FRAME_BYTES, "a chunk travels in one frame");

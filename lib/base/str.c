@@ -159,13 +159,16 @@ const char *str_duration(struct arena *arena, int64_t ms)
         return arena_printf(arena, "%lld ms", (long long)ms);
     }
     if (ms < 60000) {
-        return arena_printf(arena, "%lld.%lld s", (long long)(ms / 1000), (long long)(ms % 1000 / 100));
+        return arena_printf(arena, "%lld.%lld s", (long long)(ms / 1000),
+                            (long long)(ms % 1000 / 100));
     }
     int64_t minutes = ms / 60000;
     if (minutes < 60) {
-        return arena_printf(arena, "%lld min %lld s", (long long)minutes, (long long)(ms % 60000 / 1000));
+        return arena_printf(arena, "%lld min %lld s", (long long)minutes,
+                            (long long)(ms % 60000 / 1000));
     }
-    return arena_printf(arena, "%lld h %lld min", (long long)(minutes / 60), (long long)(minutes % 60));
+    return arena_printf(arena, "%lld h %lld min", (long long)(minutes / 60),
+                        (long long)(minutes % 60));
 }
 
 const char *str_bytes(struct arena *arena, uint64_t bytes)

@@ -20,9 +20,9 @@
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 #endif
 
-#define UNUSED __attribute__((unused))
+#define UNUSED                  __attribute__((unused))
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
-#define MUST_CHECK __attribute__((warn_unused_result))
+#define MUST_CHECK              __attribute__((warn_unused_result))
 
 /* Calls fn(&variable) when the variable leaves its scope. */
 #define CLEANUP(fn) __attribute__((cleanup(fn)))

@@ -18,18 +18,19 @@
 #define ACT_INTENT_FILE "command.intent"
 
 struct act {
-    struct arena *arena;     /* borrowed; lives as long as the action */
-    const char *run;         /* the run's id; "" for an observation */
+    struct arena *arena; /* borrowed; lives as long as the action */
+    const char *run;     /* the run's id; "" for an observation */
     const char *cluster;
     const char *application;
-    const char *step;        /* "4.2": phase.step */
+    const char *step; /* "4.2": phase.step */
     uint32_t attempt;
     uint64_t fence;
-    int64_t deadline_ms;     /* wall clock, Unix milliseconds: the controller stops waiting then */
-    const char *program;     /* the path of the running program, for helpers of its own (`keep`, `hold`) */
-    const char *state_dir;   /* the place's own directory: services/, holders/, blobs/ … */
-    const char *work_dir;    /* this action's directory; deleted when its run is forgotten */
-    int log_fd;              /* what the action and its commands print; its tail travels with the outcome */
+    int64_t deadline_ms; /* wall clock, Unix milliseconds: the controller stops waiting then */
+    const char
+        *program; /* the path of the running program, for helpers of its own (`keep`, `hold`) */
+    const char *state_dir; /* the place's own directory: services/, holders/, blobs/ … */
+    const char *work_dir;  /* this action's directory; deleted when its run is forgotten */
+    int log_fd; /* what the action and its commands print; its tail travels with the outcome */
 
     /* Makes the blob available as a local file; resumes a broken transfer, checks the digest. Blocks. */
     int (*blob)(struct act *act, const char *sha256, const char **ret_path, struct error *e);

@@ -292,9 +292,10 @@ int journal_read(struct journal *j, const char *stream,
                  void *context, struct error *e)
 {
     sqlite3_stmt *stmt = NULL;
-    int r =
-        sqlite_query(j->reader, "SELECT number, data FROM record WHERE ?1 IS NULL OR stream = ?1 ORDER BY number",
-                     (const struct sqlite_arg[]){ARG_TEXT(stream)}, 1, &stmt, e);
+    int r = sqlite_query(
+        j->reader,
+        "SELECT number, data FROM record WHERE ?1 IS NULL OR stream = ?1 ORDER BY number",
+        (const struct sqlite_arg[]){ARG_TEXT(stream)}, 1, &stmt, e);
     if (r < 0) {
         return r;
     }

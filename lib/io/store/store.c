@@ -27,7 +27,8 @@ static const char schema[] =
     "CREATE INDEX IF NOT EXISTS revision_digest ON revision (digest);"
     "CREATE TABLE IF NOT EXISTS observed (cluster TEXT PRIMARY KEY, words TEXT NOT NULL, at_ms "
     "INTEGER NOT NULL);"
-    "CREATE TABLE IF NOT EXISTS plan (id TEXT PRIMARY KEY, json BLOB NOT NULL, bundle BLOB NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS plan (id TEXT PRIMARY KEY, json BLOB NOT NULL, bundle BLOB NOT "
+    "NULL);"
     "CREATE TABLE IF NOT EXISTS run ("
     "  run TEXT PRIMARY KEY, cluster TEXT NOT NULL, plan_id TEXT NOT NULL REFERENCES plan (id),"
     "  from_version TEXT, to_version TEXT, state TEXT NOT NULL, why TEXT, who TEXT,"
@@ -370,10 +371,11 @@ int store_observed(struct store *s, struct arena *arena, const char *cluster, co
 
 /* ---- plans and runs ---- */
 
-int store_plan_put(struct store *s, const char *id, struct bytes json, struct bytes bundle, struct error *e)
+int store_plan_put(struct store *s, const char *id, struct bytes json, struct bytes bundle,
+                   struct error *e)
 {
-    return SQLITE_RUN(s->db, e, "INSERT OR IGNORE INTO plan (id, json, bundle) VALUES (?, ?, ?)", ARG_TEXT(id),
-                      ARG_BLOB(json), ARG_BLOB(bundle));
+    return SQLITE_RUN(s->db, e, "INSERT OR IGNORE INTO plan (id, json, bundle) VALUES (?, ?, ?)",
+                      ARG_TEXT(id), ARG_BLOB(json), ARG_BLOB(bundle));
 }
 
 static void take_plan(void *context, struct arena *arena, sqlite3_stmt *stmt)
@@ -383,13 +385,16 @@ static void take_plan(void *context, struct arena *arena, sqlite3_stmt *stmt)
     both[1] = sqlite_blob(arena, stmt, 1);
 }
 
-int store_plan(struct store *s, struct arena *arena, const char *id, struct bytes *ret_json, struct bytes *ret_bundle,
-               struct error *e)
+int store_plan(struct store *s, struct arena *arena, const char *id, struct bytes *ret_json,
+               struct bytes *ret_bundle, struct error *e)
 {
     struct bytes both[2] = {{0}};
-    int r = EACH_ROW(s, arena, "SELECT json, bundle FROM plan WHERE id = ?", take_plan, both, e, ARG_TEXT(id));
+    int r = EACH_ROW(s, arena, "SELECT json, bundle FROM plan WHERE id = ?", take_plan, both, e,
+                     ARG_TEXT(id));
     if (r == 0) {
-        return error_set(e, E_NOT_FOUND, "plan %.8s was not made by this controller: make one with `lockstep plan`", id);
+        return error_set(e, E_NOT_FOUND,
+                         "plan %.8s was not made by this controller: make one with `lockstep plan`",
+                         id);
     }
     if (r < 0) {
         return r;

@@ -93,10 +93,11 @@ int store_observed(struct store *s, struct arena *arena, const char *cluster, co
 
 /* ---- plans and runs ---- */
 /* A plan with the bundle of specs that it was compiled from. */
-int store_plan_put(struct store *s, const char *id, struct bytes json, struct bytes bundle, struct error *e);
+int store_plan_put(struct store *s, const char *id, struct bytes json, struct bytes bundle,
+                   struct error *e);
 /* ret_bundle may be NULL. */
-int store_plan(struct store *s, struct arena *arena, const char *id, struct bytes *ret_json, struct bytes *ret_bundle,
-               struct error *e);
+int store_plan(struct store *s, struct arena *arena, const char *id, struct bytes *ret_json,
+               struct bytes *ret_bundle, struct error *e);
 
 struct stored_run {
     const char *run;
