@@ -215,7 +215,8 @@ class Site:
         releases = [RELEASE.format(version=version, schema=SCHEMA[version],
                                    runs_with=RUNS_WITH[version], **self.artifacts[version])
                     for version in VERSIONS]
-        return APPLICATION.format(releases="\n".join(releases), engine=self.database.engine) + self.extra_steps
+        text = APPLICATION.format(releases="\n".join(releases), engine=self.database.engine)
+        return text + self.extra_steps
 
     def cluster_text(self, version):
         nodes = [f"  - {{ name: {name}, vars: {{ port: {self.ports[name]}, "

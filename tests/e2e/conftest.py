@@ -1,0 +1,54 @@
+"""What the tests of a whole Lockstep share: sites of the guestbook, and one PostgreSQL server."""
+import pathlib
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "demo")]
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """One server for all; every site makes its database anew."""
+    from pg import PostgresServer
+
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request):
+    return request.param
+
+
+@pytest.fixture
+def make_site(tmp_path, request):
+    """make_site(engine, names) -> a guestbook Site in the test's own directory."""
+    import guestbook_site
+
+    def make(engine="sqlite", **options):
+        database = None
+        if engine == "postgres":
+            database = guestbook_site.PostgresDatabase(request.getfixturevalue("postgres"))
+        return guestbook_site.Site(tmp_path / "site", database=database, **options)
+
+    (tmp_path / "site").mkdir()
+    return make
+
+
+@pytest.fixture
+def start(tmp_path):
+    """start(site) -> a Lockstep with one connected agent for each node of the site."""
+    from harness import Lockstep
+
+    running = []
+
+    def begin(site, nodes=None):
+        home = Lockstep(site.names if nodes is None else nodes, top=site.top, keep=True)
+        running.append(home)
+        return home.__enter__()
+
+    yield begin
+    for home in running:
+        home.close()
