@@ -34,6 +34,10 @@ act_function act_db_sql;
  * "holder":null or {"backend_pid","fence","held","host","pid","run","since"},"identity":text,"ledger_exists":bool} */
 act_function act_db_observe;
 
+/* A run is over: asks its holders below state_dir to let go (SIGTERM), and does not wait. An aborted run never comes to
+ * its unlock; the lock must not outlive it. */
+void db_run_over(struct arena *arena, const char *state_dir, const char *run);
+
 /* The main of `PROGRAM hold DIR`: holds one database's lock until SIGTERM. Returns the exit status: 0 released,
  * 1 could not be taken (DIR/status.json says why), 2 misuse. */
 int db_hold_main(const char *dir);

@@ -2,6 +2,7 @@
  * Owns starting, asking and stopping a holder, and the two lock actions. It believes a holder only when its flock is
  * held and the server names the same session.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -288,6 +289,25 @@ int hold_stop(struct act *act, const struct database_ref *database, struct error
         e, E_TIMEOUT,
         "database %s: the holder (pid %lld) does not end, not even killed: end it by hand",
         database->name, (long long)status.pid);
+}
+
+void db_run_over(struct arena *arena, const char *state_dir, const char *run)
+{
+    const char *holders = arena_printf(arena, "%s/" HOLD_DIRS, state_dir);
+    DIR *dir = opendir(holders);
+    if (dir == NULL) {
+        return; /* no lock was ever taken here */
+    }
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        const char *path = arena_printf(arena, "%s/%s", holders, entry->d_name);
+        struct hold_status status;
+        bool is_holder = entry->d_name[0] != '.';
+        if (is_holder && hold_status_read(arena, path, &status, NULL) == 0 && status.alive &&
+            str_equal(status.run, run)) {
+            send_signal(status.process, SIGTERM);
+        }
+    }
+    closedir(dir);
 }
 
 /* What a killed holder of this run left: the tool's lease that its row names, then the row. */

@@ -6,6 +6,7 @@
 
 #include "lib/io/db/hold.h"
 
+#define HOLD_DIRS   "holders" /* below a place's state_dir: one directory for each database */
 #define HOLD_ALIVE  "alive"
 #define HOLD_SPEC   "spec.json"
 #define HOLD_STATUS "status.json"

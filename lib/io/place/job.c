@@ -269,7 +269,7 @@ static int open_in(struct arena *arena, const struct job *job, const char *name,
 static int spawn(struct job *job, int log_fd, int lock_fd, struct error *e)
 {
     const struct jobs *jobs = job->jobs;
-    char *args[] = {(char *)jobs->program, "act", (char *)jobs->state_dir, (char *)job->dir, NULL};
+    char *args[] = {"lockstep-worker", "act", (char *)jobs->state_dir, (char *)job->dir, NULL};
     uv_pipe_init(jobs->loop, &job->progress, 0);
     job->progress.data = job;
     job->handles++;

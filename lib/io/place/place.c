@@ -14,6 +14,7 @@
 
 #include "lib/base/str.h"
 #include "lib/core/agent.h"
+#include "lib/io/db/db.h"
 #include "lib/io/place/job.h"
 #include "lib/io/platform/act.h"
 #include "lib/io/platform/files.h"
@@ -109,6 +110,8 @@ static void keep_record(struct place *p, const struct agent_record *record)
         }
     }
     if (record->type == AGENT_RECORD_FORGET) {
+        /* Before the record: a crash in between leaves the run known, and it is forgotten again. */
+        db_run_over(&arena, p->options.state_dir, record->key.run);
         journal_forget(p->journal, stream);
         dir_remove(arena_printf(&arena, "%s/work/%s", p->options.state_dir, record->key.run), NULL);
     }

@@ -14,7 +14,7 @@
 #include "lib/io/platform/files.h"
 #include "lib/io/platform/service.h"
 
-#define START_SETTLE_MS  300
+#define START_SETTLE_MS  100
 #define KEEPER_LEAVES_MS 5000
 #define START_TAIL_BYTES 300 /* of the log, in the message: the whole tail travels beside it */
 
