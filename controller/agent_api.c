@@ -26,11 +26,16 @@ static struct controller *controller_of(const struct rpc_call *call)
 static bool is_agent(struct rpc_call *call)
 {
     const struct rpc_peer *peer = rpc_call_peer(call);
-    if (str_equal(peer->role, "agent") && peer->common_name != NULL) {
-        return true;
+    struct error e = {0};
+    if (!str_equal(peer->role, "agent") || peer->common_name == NULL) {
+        rpc_call_finish(call, RPC_UNAUTHENTICATED, "this call wants an agent's certificate");
+        return false;
     }
-    rpc_call_finish(call, RPC_UNAUTHENTICATED, "this call wants an agent's certificate");
-    return false;
+    if (store_node_check(controller_of(call)->store, peer->common_name, peer->serial, &e) < 0) {
+        rpc_call_finish_error(call, &e);
+        return false;
+    }
+    return true;
 }
 
 /* ---- Enroll and Renew ---- */

@@ -25,7 +25,6 @@
 
 struct sessions;
 struct runs;
-struct releases;
 
 struct controller {
     uv_loop_t loop;
@@ -39,12 +38,14 @@ struct controller {
     struct journal *journal;
     struct sessions *sessions;
     struct runs *runs;
-    struct releases *releases;
     struct rpc_server *server;
-    int status; /* of the program, once it stops */
+    bool stopping; /* what places say is not heard any more: the next life asks again */
+    int status;    /* of the program, once it stops */
 };
 
 /* Logs and stops the program: what it keeps can no longer be trusted to be kept. */
 void controller_fail(struct controller *c, const struct error *e);
+/* Somebody has seen a higher fence than ours (a store that was restored from a backup): ours goes above it. */
+void controller_rise_above(struct controller *c, uint64_t fence);
 
 #endif

@@ -27,6 +27,14 @@ void controller_fail(struct controller *c, const struct error *e)
     uv_stop(&c->loop);
 }
 
+void controller_rise_above(struct controller *c, uint64_t fence)
+{
+    struct error e = {0};
+    if (fence > c->fence && store_fence_raise(c->store, fence, &c->fence, &e) < 0) {
+        controller_fail(c, &e);
+    }
+}
+
 static void journal_durable_cb(void *context, uint64_t number)
 {
     runs_durable(context, number);
@@ -125,10 +133,21 @@ static int start(struct controller *c, struct error *e)
     return r < 0 ? r : listen_for_all(c, &server, e);
 }
 
+static void server_stopped(void *userdata)
+{
+    struct controller *c = userdata;
+    c->server = NULL;
+}
+
+/* First nobody is heard any more, then everything is let go: a report that arrives in between is for the next life. */
 static void stop(struct controller *c)
 {
+    c->stopping = true;
     if (c->server != NULL) {
-        rpc_server_stop(c->server, 0, NULL, NULL);
+        rpc_server_stop(c->server, 0, server_stopped, c);
+    }
+    while (c->server != NULL) {
+        uv_run(&c->loop, UV_RUN_ONCE);
     }
     runs_close(c);
     sessions_close(c);

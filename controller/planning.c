@@ -131,6 +131,13 @@ static void compile(struct planning *p)
         struct buf json;
         buf_init(&json, &p->arena, LIMIT_FRAME_BYTES / 2);
         plan_to_json(&p->arena, plan, &json);
+        if (json.overflow) {
+            complaints_add(&p->complaints, NULL, 0, 0,
+                           "the plan is larger than %d bytes: split the way with --to",
+                           LIMIT_FRAME_BYTES / 2);
+            end(p);
+            return;
+        }
         char id[DIGEST_HEX_BYTES];
         digest_bytes_hex(json.data, json.len, id);
         p->result.plan = plan;
@@ -263,6 +270,7 @@ static void take_database(struct planning *p, struct observed_database *database
     database->ledger_exists = json_is_true(json_object_get(facts, "ledger_exists"));
     database->bytes = json_integer_value(json_object_get(facts, "bytes"));
     database->fence = json_integer_value(json_object_get(facts, "fence"));
+    controller_rise_above(p->controller, (uint64_t)MAX(database->fence, 0));
     const json_t *holder = json_object_get(facts, "holder");
     if (json_is_object(holder)) {
         database->holder = arena_printf(
@@ -300,6 +308,10 @@ static const char *versions_in_words(struct planning *p)
 
 static void all_answered(struct planning *p)
 {
+    if (p->controller->stopping) {
+        end(p);
+        return;
+    }
     p->result.inventory = &p->inventory;
     p->result.observed = versions_in_words(p);
     struct error e = {0};

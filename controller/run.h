@@ -6,25 +6,32 @@
 #include "controller/runs.h"
 
 /* What waits for a record to be durable. In the order of the records. */
+enum waiting_kind {
+    WAITING_SEND,  /* instruct a place */
+    WAITING_STATE, /* write the run's state to the store */
+    WAITING_TELL,  /* tell the watchers */
+};
 struct waiting {
     struct waiting *next;
-    uint64_t number; /* of the journal */
-    bool is_state;   /* write the run's state to the store; else instruct */
-    struct step_key key;
-    int64_t deadline_ms;
-    enum rollout_state state;
-    char *why; /* owned */
+    enum waiting_kind kind;
+    uint64_t number;          /* of the journal */
+    struct step_key key;      /* SEND */
+    int64_t deadline_ms;      /* SEND */
+    enum rollout_state state; /* STATE */
+    char *why;                /* STATE; owned */
+    size_t events;            /* TELL: of the log, up to here */
 };
 
 struct watch_log {
     struct bytes *events; /* packed WatchEvents in the run's arena; number 1 first */
     size_t count;
     size_t capacity;
+    size_t durable;      /* watchers are told these: the rest may still be lost */
     uint32_t phase_told; /* the last phase told, plus one */
 };
 
 struct run {
-    struct run *next;              /* owned by runs->first, when it is not over */
+    struct run *next;              /* owned by runs->first, until it is over */
     struct controller *controller; /* borrowed */
     struct arena arena;            /* the plan, the machine, the log */
     const char *id;
@@ -39,9 +46,9 @@ struct run {
     struct waiting *waiting, **waiting_end;
     uv_timer_t timer;
     struct watch_log log;
-    struct watcher *watchers;
-    enum rollout_state state_told; /* the newest in the log */
-    bool over;                     /* the end is durable */
+    struct watcher *watchers; /* owned */
+    bool ended;               /* its end is durable */
+    bool over;                /* nothing more will come; freed with its last watcher */
 };
 
 /* A run that is not over, or NULL. */
@@ -50,12 +57,14 @@ struct run *runs_find(struct controller *c, const char *id);
 int run_read(struct controller *c, const char *id, struct run **ret, struct error *e);
 void run_free(struct run *run);
 
-/* Adds the events of a record, and tells the watchers. */
+/* Adds the events of a record to the log. They are told with watch_tell(). */
 void watch_record(struct run *run, const struct record *record);
+/* The first `events` of the log cannot be lost any more: tells them. */
+void watch_tell(struct run *run, size_t events);
 /* Tells what is not kept. */
 void watch_progress(struct run *run, const struct step_key *key, const struct wire_report *report);
 void watch_line(struct run *run, const char *text);
-/* There will be no more events. Frees the watchers. */
+/* There will be no more events: the run is freed, at once or with its last watcher. */
 void watch_over(struct run *run);
 
 #endif

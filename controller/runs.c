@@ -36,10 +36,11 @@ struct run *runs_find(struct controller *c, const char *id)
 
 /* ---- effects ---- */
 
-static struct waiting *wait_for(struct run *run, uint64_t number)
+static struct waiting *wait_for(struct run *run, enum waiting_kind kind, uint64_t number)
 {
     struct waiting *w = calloc(1, sizeof(*w));
     assert(w != NULL);
+    w->kind = kind;
     w->number = number;
     *run->waiting_end = w;
     run->waiting_end = &w->next;
@@ -54,16 +55,21 @@ static void keep_record(struct run *run, const struct record *record)
     struct error e = {0};
     if (wire_record_pack(&arena, record, &packed, &e) < 0) {
         controller_fail(run->controller, &e);
-    } else {
-        run->last_number = journal_append(run->controller->journal, run->id, packed);
-        if (record->type == RECORD_STATE) {
-            struct waiting *w = wait_for(run, run->last_number);
-            w->is_state = true;
-            w->state = record->state;
-            w->why = record->why != NULL ? strdup(record->why) : NULL;
-        }
+        arena_deinit(&arena);
+        return;
     }
-    watch_record(run, record);
+    run->last_number = journal_append(run->controller->journal, run->id, packed);
+    if (record->type == RECORD_STATE) {
+        struct waiting *w = wait_for(run, WAITING_STATE, run->last_number);
+        w->state = record->state;
+        w->why = record->why != NULL ? strdup(record->why) : NULL;
+    }
+    /* What watchers are told is what was kept, cut to the same bounds. */
+    struct record kept = {0};
+    if (wire_record_unpack(&arena, packed, &kept, &e) == 0) {
+        watch_record(run, &kept);
+        wait_for(run, WAITING_TELL, run->last_number)->events = run->log.count;
+    }
     arena_deinit(&arena);
 }
 
@@ -76,7 +82,7 @@ static void carry_out_one(struct run *run, const struct effect *effect)
     case EFFECT_SEND: {
         /* The newest record of the run is at least as new as the one that this instruction has to
          * wait for. */
-        struct waiting *w = wait_for(run, run->last_number);
+        struct waiting *w = wait_for(run, WAITING_SEND, run->last_number);
         w->key = effect->key;
         w->deadline_ms = effect->deadline_ms;
         break;
@@ -120,9 +126,17 @@ static void instruct(struct run *run, const struct waiting *w)
     } else {
         json_t *json = shape_to_json(&action_shape, &action);
         struct buf text;
-        buf_init(&text, &arena, LIMIT_RECORD_BYTES / 2);
+        buf_init(&text, &arena, LIMIT_ACTION_BYTES);
         json_canonical(json, &text);
         json_decref(json);
+        if (text.overflow) {
+            error_set(&e, E_LIMIT,
+                      "this step's action is larger than an instruction may be (%d bytes)",
+                      LIMIT_ACTION_BYTES);
+            fail_step(run, &w->key, &e);
+            arena_deinit(&arena);
+            return;
+        }
         struct wire_order order = {
             .type = WIRE_ORDER_INSTRUCTION,
             .instruction = {
@@ -132,7 +146,7 @@ static void instruct(struct run *run, const struct waiting *w)
                 .name = plan_step_at(&run->plan, w->key.phase, w->key.step)->name,
                 .state_name = run->state_name,
                 .action = {.data = (const uint8_t *)text.data, .len = text.len},
-                .deadline_ms = w->deadline_ms}};
+                .left_ms = MAX(w->deadline_ms - act_now_ms(), 1)}};
         wire_run_from(run->id, order.instruction.key.run, NULL);
         sessions_send(c, place, &order); /* not sent: PLACE_UP makes the machine say it again */
     }
@@ -151,7 +165,7 @@ static void keep_state(struct run *run, const struct waiting *w)
     }
     log_line(PROGRAM, "run %s of %s is %s%s%s", run->id, run->cluster, rollout_state_name(w->state),
              w->why != NULL ? ": " : "", w->why != NULL ? w->why : "");
-    run->over = end;
+    run->ended = end;
     if (w->state == ROLLOUT_SUCCEEDED &&
         store_observed_put(c->store, run->cluster, run->plan.to, act_now_ms(), &e) < 0) {
         controller_fail(c, &e);
@@ -166,10 +180,16 @@ static void go_on(struct run *run, uint64_t durable)
         if (run->waiting == NULL) {
             run->waiting_end = &run->waiting;
         }
-        if (w->is_state) {
-            keep_state(run, w);
-        } else {
+        switch (w->kind) {
+        case WAITING_SEND:
             instruct(run, w);
+            break;
+        case WAITING_STATE:
+            keep_state(run, w);
+            break;
+        case WAITING_TELL:
+            watch_tell(run, w->events);
+            break;
         }
         free(w->why);
         free(w);
@@ -186,7 +206,6 @@ static void end_run(struct run *run)
     *link = run->next;
     sessions_forget_run(c, run->id);
     watch_over(run);
-    run_free(run);
 }
 
 void runs_durable(struct controller *c, uint64_t number)
@@ -197,7 +216,7 @@ void runs_durable(struct controller *c, uint64_t number)
     for (struct run *run = c->runs->first, *next; run != NULL; run = next) {
         next = run->next;
         go_on(run, number);
-        if (run->over) {
+        if (run->ended) {
             end_run(run);
         }
     }
@@ -345,11 +364,14 @@ int runs_start(struct controller *c, struct arena *arena, const char *plan_id, c
                                       .who = who,
                                       .started_ms = act_now_ms()};
     r = store_run_put(c->store, &stored, e);
-    struct run *run = NULL;
-    if (r == 0) {
-        r = run_read(c, stored.run, &run, e);
+    if (r < 0) {
+        return r;
     }
+    struct run *run = NULL;
+    r = run_read(c, stored.run, &run, e);
     if (r < 0 || run == NULL) {
+        store_run_state(c->store, stored.run, rollout_state_name(ROLLOUT_FAILED),
+                        "it could not be begun", act_now_ms(), NULL);
         return r;
     }
     run->machine = rollout_new(&run->arena, &run->plan);
@@ -373,6 +395,7 @@ static int replay(void *context, uint64_t number, struct bytes data, struct erro
     if (r == 0) {
         run->last_number = number;
         watch_record(run, &record);
+        watch_tell(run, run->log.count);
         step(run, &(struct event){.type = EVENT_REPLAY, .now_ms = record.at_ms, .record = &record});
     }
     arena_deinit(&arena);
@@ -391,6 +414,8 @@ static int go_on_with(struct controller *c, const struct stored_run *stored, str
     c->runs->first = run;
     r = journal_read(c->journal, run->id, replay, run, e);
     if (r < 0) {
+        c->runs->first = run->next;
+        run_free(run);
         return r;
     }
     bool begun = run->last_number != 0;
@@ -398,9 +423,8 @@ static int go_on_with(struct controller *c, const struct stored_run *stored, str
              rollout_state_name(rollout_state(run->machine)));
     if (rollout_state_is_end(rollout_state(run->machine))) {
         /* Only the store had not heard of the end yet. */
-        struct waiting *w = wait_for(run, run->last_number);
+        struct waiting *w = wait_for(run, WAITING_STATE, run->last_number);
         const char *why = rollout_why(run->machine);
-        w->is_state = true;
         w->state = rollout_state(run->machine);
         w->why = why != NULL ? strdup(why) : NULL;
         return 0;
@@ -420,7 +444,13 @@ int runs_open(struct controller *c, struct error *e)
     struct stored_runs open = {0};
     int r = store_runs_open(c->store, &arena, &open, e);
     for (size_t i = 0; r == 0 && i < open.count; i++) {
-        r = go_on_with(c, &open.items[i], e);
+        struct error why = {0};
+        if (go_on_with(c, &open.items[i], &why) < 0) {
+            log_line(PROGRAM,
+                     "run %s of %s cannot be read, so nothing of it is done (`lockstep abort %s` "
+                     "ends it): %s",
+                     open.items[i].run, open.items[i].cluster, open.items[i].run, why.message);
+        }
     }
     arena_deinit(&arena);
     if (r == 0) {
@@ -435,7 +465,6 @@ void runs_close(struct controller *c)
         struct run *run = c->runs->first;
         c->runs->first = run->next;
         watch_over(run);
-        run_free(run);
     }
 }
 
@@ -451,7 +480,12 @@ int runs_word(struct controller *c, const char *id, enum word word, const char *
     if (run == NULL) {
         struct stored_run stored = {0};
         r = store_run(c->store, &arena, id, &stored, e);
-        if (r == 0) {
+        if (r == 0 && stored.ended_ms == 0 && word == WORD_ABORT) {
+            /* Not over, and not here: it could not be read back. */
+            r = store_run_state(c->store, id, rollout_state_name(ROLLOUT_ABORTED),
+                                "it could not be read back", act_now_ms(), e);
+            *ret_state = rollout_state_name(ROLLOUT_ABORTED);
+        } else if (r == 0) {
             r = error_set(e, E_CONFLICT, "run %s is %s: there is nothing to %s", id, stored.state,
                           word_name(word));
         }
@@ -489,8 +523,19 @@ static bool find_step(struct controller *c, const char *place, const struct inst
     *ret_key = (struct step_key){.phase = key->phase,
                                  .step = key->step,
                                  .attempt = key->attempt,
-                                 .place = rollout_place_index(&run->plan, place)};
+                                 .place = rollout_find_place(run->machine, place)};
     return ret_key->place != ROLLOUT_PLACE_UNKNOWN;
+}
+
+/* Only what the store knows to be over may be forgotten: a place's answers are what keeps a step from running twice. */
+static bool is_over(struct controller *c, const char *run)
+{
+    struct arena arena;
+    arena_init(&arena);
+    struct stored_run stored = {0};
+    bool over = store_run(c->store, &arena, run, &stored, NULL) == 0 && stored.ended_ms != 0;
+    arena_deinit(&arena);
+    return over;
 }
 
 void runs_ended(struct controller *c, const char *place, const struct wire_report *report)
@@ -502,8 +547,8 @@ void runs_ended(struct controller *c, const char *place, const struct wire_repor
                                   .now_ms = act_now_ms(),
                                   .key = key,
                                   .outcome = &report->outcome});
-    } else if (run == NULL) {
-        sessions_forget_run(c, report->key.run); /* it is over: nobody needs the answer any more */
+    } else if (run == NULL && is_over(c, report->key.run)) {
+        sessions_forget_run(c, report->key.run);
     }
 }
 
@@ -519,7 +564,7 @@ void runs_progress(struct controller *c, const char *place, const struct wire_re
 static void place_changed(struct controller *c, const char *place, enum event_type type)
 {
     for (struct run *run = c->runs == NULL ? NULL : c->runs->first; run != NULL; run = run->next) {
-        uint32_t index = rollout_place_index(&run->plan, place);
+        uint32_t index = rollout_find_place(run->machine, place);
         if (index != ROLLOUT_PLACE_UNKNOWN) {
             step_now(run, &(struct event){.type = type, .now_ms = act_now_ms(), .place = index});
         }

@@ -20,7 +20,7 @@
 
 struct session {
     struct session *next; /* owned by sessions->first */
-    char *node;           /* owned; NULL until hello */
+    char *node;           /* owned */
     char *address;        /* owned */
     struct rpc_call *call;
 };
@@ -141,6 +141,9 @@ static void give_up_observations(struct controller *c, const char *place)
 
 static void take_report(struct controller *c, const char *place, const struct wire_report *report)
 {
+    if (c->stopping) {
+        return;
+    }
     switch (report->type) {
     case WIRE_REPORT_ENDED:
         runs_ended(c, place, report);
@@ -231,6 +234,8 @@ int sessions_open(struct controller *c, struct error *e)
     struct sessions *s = arena_alloc(&c->arena, sizeof(*s));
     c->sessions = s;
     s->local_end = &s->local;
+    /* Never an id of an earlier life: a late answer to that one's question is nobody's. */
+    s->next_observation = c->fence << 32;
     uv_timer_init(&c->loop, &s->local_timer);
     s->local_timer.data = c;
     uv_timer_start(&s->local_timer, local_drain, 0, 0);
@@ -246,6 +251,7 @@ int sessions_open(struct controller *c, struct error *e)
     };
     int r = place_open(&c->loop, &options, &s->executor, e);
     if (r == 0) {
+        controller_rise_above(c, place_fence(s->executor));
         place_connected(s->executor, c->fence);
     }
     return r;
@@ -285,15 +291,6 @@ static struct session *find(const struct controller *c, const char *node)
 bool sessions_connected(const struct controller *c, const char *place)
 {
     return str_equal(place, PLAN_CONTROLLER) || find(c, place) != NULL;
-}
-
-size_t sessions_count(const struct controller *c)
-{
-    size_t count = 0;
-    for (const struct session *s = c->sessions->first; s != NULL; s = s->next) {
-        count += s->node != NULL ? 1 : 0;
-    }
-    return count;
 }
 
 bool sessions_send(struct controller *c, const char *place, const struct wire_order *order)
@@ -352,16 +349,6 @@ static void remember_seen(struct controller *c, const struct session *s,
     }
 }
 
-/* A place has seen a higher fence than ours: a later controller's, or a store restored from a
- * backup. Ours goes above. */
-static void rise_above(struct controller *c, uint64_t fence)
-{
-    struct error e = {0};
-    if (fence > c->fence && store_fence_raise(c->store, fence, &c->fence, &e) < 0) {
-        controller_fail(c, &e);
-    }
-}
-
 static void greet(struct controller *c, struct rpc_call *call, const struct wire_hello *hello)
 {
     const struct rpc_peer *peer = rpc_call_peer(call);
@@ -388,7 +375,7 @@ static void greet(struct controller *c, struct rpc_call *call, const struct wire
     c->sessions->first = s;
     rpc_call_set_data(call, s);
     remember_seen(c, s, hello);
-    rise_above(c, hello->fence);
+    controller_rise_above(c, hello->fence);
     log_line(PROGRAM, "node %s is connected from %s", s->node, s->address);
     welcome(c, s);
     runs_place_up(c, s->node);

@@ -15,7 +15,6 @@ int sessions_open(struct controller *c, struct error *e);
 void sessions_close(struct controller *c);
 
 bool sessions_connected(const struct controller *c, const char *place);
-size_t sessions_count(const struct controller *c); /* agents; without the executor */
 
 /* False when the place is not connected or too slow to take it: then it is as if it had not been
  * said. */

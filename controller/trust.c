@@ -152,13 +152,16 @@ static int sign(struct controller *c, struct arena *arena, const char *node,
 }
 
 static int remember(struct controller *c, struct arena *arena, const char *node,
-                    const char *certificate_pem, struct error *e)
+                    const char *certificate_pem, bool renewed, struct error *e)
 {
     struct pki_certificate certificate;
     int r = pki_read_certificate(arena, certificate_pem, &certificate, e);
-    return r < 0 ? r
-                 : store_node_enrolled(c->store, node, certificate.serial,
-                                       certificate.not_after * 1000, e);
+    if (r < 0) {
+        return r;
+    }
+    int64_t ends_ms = certificate.not_after * 1000;
+    return renewed ? store_node_renewed(c->store, node, certificate.serial, ends_ms, e)
+                   : store_node_enrolled(c->store, node, certificate.serial, ends_ms, e);
 }
 
 int trust_enroll(struct controller *c, struct arena *arena, const char *node, const char *secret,
@@ -171,12 +174,12 @@ int trust_enroll(struct controller *c, struct arena *arena, const char *node, co
     if (r == 0) {
         r = store_token_use(c->store, node, digest, act_now_ms(), e);
     }
-    return r < 0 ? r : remember(c, arena, node, *ret_certificate_pem, e);
+    return r < 0 ? r : remember(c, arena, node, *ret_certificate_pem, false, e);
 }
 
 int trust_renew(struct controller *c, struct arena *arena, const char *node,
                 const char *request_pem, const char **ret_certificate_pem, struct error *e)
 {
     int r = sign(c, arena, node, request_pem, ret_certificate_pem, e);
-    return r < 0 ? r : remember(c, arena, node, *ret_certificate_pem, e);
+    return r < 0 ? r : remember(c, arena, node, *ret_certificate_pem, true, e);
 }

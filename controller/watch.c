@@ -12,11 +12,10 @@
 
 struct watcher {
     struct watcher *next; /* owned by the run */
-    struct run *run;      /* borrowed; its own when `archive` */
+    struct run *run;      /* borrowed */
     struct watch_callbacks callbacks;
     size_t sent; /* events of the log */
     bool full;
-    bool archive; /* the run is over: it was read back for this watcher alone */
     bool gone;
     uv_timer_t start;
 };
@@ -111,7 +110,7 @@ static void add_state(struct run *run, const struct record *record)
 static void pump(struct watcher *w)
 {
     struct watch_log *log = &w->run->log;
-    while (!w->full && !w->gone && w->sent < log->count) {
+    while (!w->full && !w->gone && w->sent < log->durable) {
         const struct bytes *packed = &log->events[w->sent];
         Lockstep__V1__WatchEvent *event =
             lockstep__v1__watch_event__unpack(NULL, packed->len, packed->data);
@@ -129,23 +128,23 @@ static void watcher_closed(uv_handle_t *handle)
 
 static void free_watcher(struct watcher *w)
 {
-    struct watcher **link = &w->run->watchers;
+    struct run *run = w->run;
+    struct watcher **link = &run->watchers;
     while (*link != w) {
         link = &(*link)->next;
     }
     *link = w->next;
     w->gone = true;
-    if (w->archive) {
-        run_free(w->run);
-    }
     uv_close((uv_handle_t *)&w->start, watcher_closed);
+    if (run->over && run->watchers == NULL) {
+        run_free(run);
+    }
 }
 
 /* Everything was told and nothing more will come. */
 static void end_when_told(struct watcher *w)
 {
-    bool end = w->archive || w->run->over;
-    if (!w->gone && end && w->sent >= w->run->log.count) {
+    if (!w->gone && w->run->over && w->sent >= w->run->log.count) {
         void *context = w->callbacks.context;
         void (*over)(void *context) = w->callbacks.over;
         free_watcher(w);
@@ -153,8 +152,9 @@ static void end_when_told(struct watcher *w)
     }
 }
 
-static void pump_all(struct run *run)
+void watch_tell(struct run *run, size_t events)
 {
+    run->log.durable = events;
     for (struct watcher *w = run->watchers, *next; w != NULL; w = next) {
         next = w->next;
         pump(w);
@@ -197,8 +197,8 @@ struct watcher *runs_watch(struct controller *c, const char *id, uint64_t after,
                            const struct watch_callbacks *callbacks, struct error *e)
 {
     struct run *run = runs_find(c, id);
-    bool archive = run == NULL;
-    if (archive) {
+    if (run == NULL) {
+        /* It is over, or was never begun: read back for this watcher alone. */
         if (run_read(c, id, &run, e) < 0) {
             return NULL;
         }
@@ -206,17 +206,20 @@ struct watcher *runs_watch(struct controller *c, const char *id, uint64_t after,
             run_free(run);
             return NULL;
         }
+        run->over = true;
     }
     if (run->log.count == 0) {
         add_head(run);
+    }
+    if (run->over || run->log.durable == 0) {
+        run->log.durable = run->over ? run->log.count : 1;
     }
     struct watcher *w = calloc(1, sizeof(*w));
     assert(w != NULL);
     *w = (struct watcher){.next = run->watchers,
                           .run = run,
                           .callbacks = *callbacks,
-                          .sent = (size_t)MIN(after, run->log.count),
-                          .archive = archive};
+                          .sent = (size_t)MIN(after, run->log.count)};
     run->watchers = w;
     uv_timer_init(&c->loop, &w->start);
     w->start.data = w;
@@ -243,7 +246,6 @@ void watch_record(struct run *run, const struct record *record)
         add_state(run, record);
         break;
     }
-    pump_all(run);
 }
 
 static void tell_once(struct run *run, const Lockstep__V1__WatchEvent *event)
@@ -286,13 +288,12 @@ void watch_line(struct run *run, const char *text)
 void watch_over(struct run *run)
 {
     run->over = true;
-    while (run->watchers != NULL) {
-        struct watcher *w = run->watchers;
-        void *context = w->callbacks.context;
-        void (*over)(void *context) = w->callbacks.over;
-        w->full = false;
-        pump(w);
-        free_watcher(w);
-        over(context);
+    run->log.durable = run->log.count;
+    if (run->watchers == NULL) {
+        run_free(run);
+        return;
+    }
+    for (struct watcher *w = run->watchers; w != NULL; w = w->next) {
+        uv_timer_start(&w->start, start, 0, 0);
     }
 }

@@ -139,7 +139,7 @@ int identity_enroll(struct arena *arena, const struct agent_options *options, st
     if (r == 0) {
         r = pki_make_request(arena, key, token.node, &request_pem, e);
     }
-    if (r < 0) {
+    if (r < 0 || request_pem == NULL) {
         return r;
     }
     Lockstep__V1__EnrollRequest request = LOCKSTEP__V1__ENROLL_REQUEST__INIT;
@@ -164,7 +164,7 @@ int identity_renew(struct arena *arena, const struct agent_options *options,
 {
     const char *request_pem = NULL;
     int r = pki_make_request(arena, identity->key_pem, identity->node, &request_pem, e);
-    if (r < 0) {
+    if (r < 0 || request_pem == NULL) {
         return r;
     }
     Lockstep__V1__RenewRequest request = LOCKSTEP__V1__RENEW_REQUEST__INIT;

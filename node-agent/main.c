@@ -20,7 +20,8 @@
 #include "node-agent/options.h"
 #include "node-agent/session.h"
 
-#define PROGRAM "lockstep-agent"
+#define PROGRAM        "lockstep-agent"
+#define RENEW_AGAIN_MS (60LL * 60 * 1000)
 
 struct agent {
     uv_loop_t loop;
@@ -90,6 +91,7 @@ static int ready_identity(struct arena *arena, const struct agent_options *optio
             r = identity_read(arena, options, ret, e);
         } else {
             log_line(PROGRAM, "the certificate could not be renewed yet: %s", e->message);
+            ret->renew_at_ms = act_now_ms() + RENEW_AGAIN_MS;
             r = 0;
         }
     }

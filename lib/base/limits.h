@@ -38,6 +38,8 @@
 #define LIMIT_FRAME_BYTES        (32 * 1024 * 1024) /* one gRPC message */
 #define LIMIT_CHUNK_BYTES        (256 * 1024)       /* one range of an artifact */
 #define LIMIT_RECORD_BYTES       (1024 * 1024)      /* one journal record */
+#define LIMIT_ACTION_BYTES       (512 * 1024)       /* one action as JSON */
+#define LIMIT_FACTS_BYTES        (256 * 1024)       /* what an observation finds, as JSON */
 #define LIMIT_AGENT_INSTRUCTIONS 64                 /* under way at once on one place */
 #define LIMIT_AGENT_OUTCOMES     4096               /* remembered by one place */
 #define LIMIT_EFFECTS            64                 /* one call of a machine; then "more" */
@@ -51,6 +53,10 @@
 static_assert(LIMIT_RECORD_BYTES < LIMIT_FRAME_BYTES, "a record travels in one frame");
 static_assert(LIMIT_CHUNK_BYTES < LIMIT_FRAME_BYTES, "a chunk travels in one frame");
 static_assert(LIMIT_LOG_TAIL_BYTES < LIMIT_RECORD_BYTES, "an outcome with its log fits a record");
+static_assert(LIMIT_ACTION_BYTES + LIMIT_TEXT_BYTES < LIMIT_RECORD_BYTES,
+              "an instruction fits a record");
+static_assert(LIMIT_FACTS_BYTES + LIMIT_LOG_TAIL_BYTES + LIMIT_TEXT_BYTES < LIMIT_RECORD_BYTES,
+              "an outcome with its facts fits a record");
 static_assert(LIMIT_TEXT_BYTES < LIMIT_SPEC_BYTES, "a scalar is part of a file");
 static_assert(LIMIT_AGENT_INSTRUCTIONS <= LIMIT_AGENT_OUTCOMES, "what runs will be remembered");
 

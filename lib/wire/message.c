@@ -62,7 +62,7 @@ void wire_outcome_to(struct arena *arena, const struct outcome *outcome, Lockste
     ret->code = outcome->code;
     ret->message = wire_text(arena, cut(arena, outcome->message, LIMIT_ERROR_BYTES, false));
     ret->log_tail = wire_text(arena, cut(arena, outcome->log_tail, LIMIT_LOG_TAIL_BYTES, true));
-    bool fits = outcome->facts != NULL && strlen(outcome->facts) < LIMIT_LOG_TAIL_BYTES;
+    bool fits = outcome->facts != NULL && strlen(outcome->facts) < LIMIT_FACTS_BYTES;
     ret->facts = wire_text(arena, fits ? outcome->facts : NULL);
     ret->started_ms = outcome->started_ms;
     ret->ended_ms = outcome->ended_ms;
@@ -109,6 +109,7 @@ void wire_instruction_to(struct arena *arena, const struct wire_instruction *ins
     ret->action.data = (uint8_t *)(uintptr_t)instruction->action.data;
     ret->action.len = instruction->action.len;
     ret->deadline_ms = instruction->deadline_ms;
+    ret->left_ms = instruction->left_ms;
 }
 
 int wire_instruction_from(const Lockstep__V1__Instruction *instruction,
@@ -124,6 +125,7 @@ int wire_instruction_from(const Lockstep__V1__Instruction *instruction,
         .state_name = instruction->state_name,
         .action = {.data = instruction->action.data, .len = instruction->action.len},
         .deadline_ms = instruction->deadline_ms,
+        .left_ms = instruction->left_ms,
     };
     int err = wire_key_from(instruction->key, &read.key, e);
     if (err == 0) {

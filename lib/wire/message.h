@@ -17,7 +17,8 @@ struct wire_instruction {
     const char *name;
     const char *state_name;
     struct bytes action; /* canonical JSON */
-    int64_t deadline_ms;
+    int64_t left_ms;     /* on the way to a place: how long the controller will still wait */
+    int64_t deadline_ms; /* at the place: the same by its own clock, Unix milliseconds */
 };
 
 enum wire_report_type {

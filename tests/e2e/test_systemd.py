@@ -7,8 +7,8 @@ import contextlib
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
-import time
 
 import pytest
 
@@ -16,7 +16,7 @@ import guestbook_site
 from harness import ROOT, WAIT_S, HarnessError, Lockstep, program, wait_until
 from systemd_node import UNITS, SystemdNode, inside
 
-EXIT_OK, EXIT_PAUSED = 0, 3
+EXIT_OK, EXIT_FAILED, EXIT_PAUSED = 0, 1, 3
 CLUSTER = "guestbook-demo"
 NODE = "app-1"
 APPLICATION_UNIT = "guestbook@app-1.service"
@@ -148,11 +148,17 @@ def go(ls, site, version):
     assert site.problems(version) == [], ls.tails()
 
 
-def fails_paused(ls, site, version):
-    """The words of an apply that cannot go on."""
-    result = ls.run("apply", site.write(version))
-    assert result.code == EXIT_PAUSED, f"{result!r}\n{ls.tails()}"
+def ends(ls, *verb, code=EXIT_PAUSED):
+    """The words of a run to its end, or to its pause."""
+    result = ls.run(*verb)
+    assert result.code == code, f"{result!r}\n{ls.tails()}"
     return result.words
+
+
+def retry(ls, code=EXIT_OK):
+    """An operator's `retry`, and the words of the run from there to its end or its next pause."""
+    ls.ok("retry", CLUSTER)
+    return ends(ls, "watch", CLUSTER, code=code)
 
 
 def serving(pid):
@@ -206,15 +212,6 @@ def test_a_start_and_a_stop_are_over_when_their_jobs_are(node):
         assert pids[0] != pids[1]
 
 
-@inside
-def test_a_unit_that_runs_the_wanted_version_is_left_alone(node):
-    with machine() as (site, ls):
-        go(ls, site, "1.0.0")
-        pid = shown(APPLICATION_UNIT, "MainPID")
-        assert "nothing to do" in ls.ok("apply", site.cluster_file).words
-        assert shown(APPLICATION_UNIT, "MainPID") == pid
-
-
 # ---- units that fail -----------------------------------------------------------------------
 
 DIES = "/bin/sh -c 'echo cannot read the visitors of $$PPID >&2; exit 7'"
@@ -227,32 +224,30 @@ def test_a_unit_that_dies_at_once_pauses_the_run_with_its_last_words(node, resta
         site.write_guestbook("ExecStartPre=/bin/echo words of an earlier start")
         go(ls, site, "1.0.0")
         site.write_guestbook(f"Restart={restart}\nRestartSec=10ms", command=DIES)
-        words = fails_paused(ls, site, "1.1.0")
+        words = ends(ls, "apply", site.write("1.1.0"))
         assert "status 7" in words, words
         assert "cannot read the visitors of" in words, words
         assert "words of an earlier start" not in words, words
         # It does not go on in circles behind the operator's back.
-        assert shown(APPLICATION_UNIT, "ActiveState") in ("failed", "inactive")
+        assert shown(APPLICATION_UNIT, "ActiveState") in ("failed", "inactive"), words
         site.write_guestbook()
-        ls.ok("retry", CLUSTER)
+        retry(ls)
         assert site.problems("1.1.0") == [], ls.tails()
 
 
 @inside
-def test_a_unit_whose_program_is_not_there_is_told(node):
+def test_a_unit_that_cannot_be_started_says_why(node):
     with machine() as (site, ls):
         site.write_guestbook(command=f"{site.node_dir(NODE)}/app/bin/no-such-program")
-        words = fails_paused(ls, site, "1.0.0")
+        words = ends(ls, "apply", site.write("1.0.0"))
         assert APPLICATION_UNIT in words, words
         assert "no-such-program: No such file or directory" in words, words
-
-
-@inside
-def test_a_unit_whose_condition_does_not_hold_was_not_started(node):
-    with machine() as (site, ls):
         site.write_guestbook("[Unit]\nConditionPathExists=/no/such/path")
-        words = fails_paused(ls, site, "1.0.0")
-        assert "Condition" in words, words
+        words = retry(ls, code=EXIT_PAUSED)
+        assert "a Condition in its unit file is not met" in words, words
+        site.write_guestbook()
+        retry(ls)
+        assert site.problems("1.0.0") == [], ls.tails()
 
 
 @inside
@@ -262,34 +257,61 @@ def test_a_unit_that_was_started_too_often_is_started_all_the_same(node):
         site.write_guestbook("[Unit]\nStartLimitIntervalSec=1h\nStartLimitBurst=1")
         go(ls, site, "1.0.0")
         go(ls, site, "1.1.0")
+        pid = shown(APPLICATION_UNIT, "MainPID")
+        assert "nothing to do" in ls.ok("apply", site.cluster_file).words
+        assert shown(APPLICATION_UNIT, "MainPID") == pid
 
 
 # ---- units that are not there --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how, word", [("removed", "not-found"), ("masked", "masked"), ("broken", "bad-setting")])
 @inside
-def test_a_unit_that_is_not_loaded_is_found_before_anything_stops(node, how, word):
+def test_a_unit_that_is_not_loaded_is_found_before_anything_stops(node):
     with machine() as (site, ls):
         go(ls, site, "1.0.0")
         pid = shown(APPLICATION_UNIT, "MainPID")
         evidence = site.migrations_run()
         path = pathlib.Path(UNITS, "guestbook@.service")
-        if how == "broken":
-            path.write_text("[Service]\nExecStart=not/absolute\n", encoding="ascii")
-        else:
+        for how, word in (("removed", "not-found"), ("masked", "systemctl unmask"), ("broken", "bad-setting")):
             path.unlink()
-        if how == "masked":
-            path.symlink_to("/dev/null")
-        systemctl("daemon-reload")
-        words = fails_paused(ls, site, "1.1.0")
-        assert "preflight" in words and APPLICATION_UNIT in words and word in words, words
-        assert shown(APPLICATION_UNIT, "MainPID") == pid and serving(pid)
-        assert site.is_good(NODE, "1.0.0") and site.migrations_run() == evidence
-        site.write_guestbook()
-        ls.ok("retry", CLUSTER)
-        assert site.problems("1.1.0") == [], ls.tails()
+            if how == "masked":
+                path.symlink_to("/dev/null")
+            elif how == "broken":
+                path.write_text("[Service]\nExecStart=not/absolute\n", encoding="ascii")
+                path.chmod(0o644)
+            systemctl("daemon-reload")
+            words = ends(ls, "apply", site.write("1.1.0"), code=EXIT_FAILED)
+            assert "before anything was touched" in words, words
+            assert "preflight" in words and APPLICATION_UNIT in words and word in words, words
+            assert shown(APPLICATION_UNIT, "MainPID") == pid and serving(pid)
+            assert site.is_good(NODE, "1.0.0") and site.migrations_run() == evidence
+            path.unlink(missing_ok=True)
+            site.write_guestbook()
+        go(ls, site, "1.1.0")
         assert shown(APPLICATION_UNIT, "MainPID") != pid
+
+
+VANISHES = """\
+  - name: lose-the-unit-file
+    when: {{ hop_from: "1.0.0" }}
+    scope: node
+    before: stopped
+    do:
+      - run: {{ command: [/bin/sh, -c, "rm {units}/guestbook@.service && systemctl daemon-reload"], tree: none }}
+""".format(units=UNITS)
+
+
+@inside
+def test_a_unit_that_lost_its_file_on_the_way_is_stopped_all_the_same(node):
+    with machine(extra_steps=VANISHES) as (site, ls):
+        go(ls, site, "1.0.0")
+        pid = shown(APPLICATION_UNIT, "MainPID")
+        words = ends(ls, "apply", site.write("1.1.0"))
+        assert "not-found" in words and "install its unit file" in words, words
+        assert not pathlib.Path(f"/proc/{pid}").exists()
+        site.write_guestbook()
+        retry(ls)
+        assert site.problems("1.1.0") == [], ls.tails()
 
 
 # ---- the agent's and the controller's own units --------------------------------------------
@@ -305,33 +327,33 @@ SLOW = """\
 """
 
 
-@pytest.mark.parametrize("restarted", [[AGENT], [CONTROLLER], [CONTROLLER, AGENT]],
-                         ids=["agent", "controller", "both"])
+def restart_by_systemctl(units):
+    systemctl("restart", *units)
+
+
+def restart_after_a_kill(units):
+    for unit in units:
+        os.kill(int(shown(unit, "MainPID")), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("restart, units", [(restart_by_systemctl, [AGENT]),
+                                            (restart_after_a_kill, [AGENT]),
+                                            (restart_by_systemctl, [CONTROLLER, AGENT])],
+                         ids=["agent", "agent-killed", "both"])
 @inside
-def test_a_restart_in_the_middle_of_a_command_does_not_end_it(node, restarted):
+def test_a_restart_in_the_middle_of_a_command_does_not_end_it(node, restart, units):
     with machine(extra_steps=SLOW) as (site, ls):
         apply = ls.start("apply", site.write("1.0.0"))
         began, ended = site.node_dir(NODE) / "began", site.node_dir(NODE) / "ended"
         wait_until("the command runs", lambda: began.exists() and began.read_text(encoding="ascii"))
-        before = {unit: shown(unit, "MainPID") for unit in restarted}
-        systemctl("restart", *restarted)
-        assert all(shown(unit, "MainPID") not in ("0", before[unit]) for unit in restarted)
+        before = {unit: shown(unit, "MainPID") for unit in units}
+        restart(units)
+        for unit in units:
+            wait_until(f"{unit} is another process",
+                       lambda u=unit: shown(u, "MainPID") not in ("0", before[u]))
         assert not ended.exists(), "the restart came too late to prove anything"
         code = apply.wait(timeout=WAIT_S)
         assert code == EXIT_OK, f"{apply.stdout.read()}\n{ls.tails()}"
         assert site.problems("1.0.0") == []
         assert len(began.read_text(encoding="ascii").split()) == 1
         assert ended.read_text(encoding="ascii") == began.read_text(encoding="ascii")
-        # The application's unit is not a part of the agent's.
-        systemctl("restart", AGENT)
-        assert site.is_good(NODE, "1.0.0")
-
-
-@inside
-def test_an_agent_that_is_killed_is_started_again_by_systemd(node):
-    with machine() as (site, ls):
-        pid = shown(AGENT, "MainPID")
-        os.kill(int(pid), 9)
-        wait_until("the agent runs again", lambda: shown(AGENT, "MainPID") not in ("0", pid))
-        ls.wait_connected([NODE])
-        go(ls, site, "1.0.0")

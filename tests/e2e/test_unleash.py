@@ -343,7 +343,7 @@ def test_the_tools_own_lock_is_awaited_and_its_holder_named(ls, site, at):
 # ---- a partial ledger ----------------------------------------------------------------------
 
 
-def kill_migrator(ls, site, pid, worker):
+def kill_migrator(ls, pid, worker):
     """kill -9; with its worker too, so that nobody has seen how it ended."""
     if worker:
         with open(f"/proc/{pid}/stat", encoding="latin-1") as file:
@@ -351,7 +351,11 @@ def kill_migrator(ls, site, pid, worker):
         assert " act " in ls.processes()[parent]
         os.kill(parent, signal.SIGKILL)
     os.kill(pid, signal.SIGKILL)
-    wait_until("its sessions end", lambda: site.server.value(
+
+
+def wait_sessions_end(site):
+    """PostgreSQL notices a dead client when the table is free that its session waits for."""
+    wait_until("the migrator's sessions end", lambda: site.server.value(
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'migrator'") == "0")
 
 
@@ -359,8 +363,9 @@ def test_a_migrator_that_nobody_saw_end_stops_and_asks(ls, site, at):
     at(OLD)
     with stopped_in_the_middle(ls, site, NEW) as (apply, pid):
         starts = len(site.starts())
-        kill_migrator(ls, site, pid, worker=True)
+        kill_migrator(ls, pid, worker=True)
         code, words = ended(ls, apply)
+    wait_sessions_end(site)
     assert code == EXIT_PAUSED, words
     assert "may or may not have run" in words
     assert ROWS[OLD] < site.rows() < ROWS[NEW]
@@ -375,8 +380,9 @@ def test_a_partial_ledger_is_refused_until_it_is_said_to_be_fine(ls, site, at, t
     at(NEW)
     with stopped_in_the_middle(ls, site, OLD) as (apply, pid):
         starts = len(site.starts())
-        kill_migrator(ls, site, pid, worker=False)
+        kill_migrator(ls, pid, worker=False)
         code, words = ended(ls, apply)
+    wait_sessions_end(site)
     assert code == EXIT_PAUSED and "signal 9" in words, words
     rows = site.rows()
     assert ROWS[OLD] < rows < ROWS[NEW]

@@ -36,10 +36,10 @@ def read(path):
 
 
 def c_tests(path):
-    """The functions that a cmocka program registers."""
+    """The functions that a cmocka program registers, by name or by a file's short macro T(name)."""
     if not path.is_file():
         return []
-    return re.findall(r"\bcmocka_unit_test\w*\(\s*(\w+)", path.read_text())
+    return re.findall(r"\b(?:cmocka_unit_test\w*|T)\(\s*(\w+)", path.read_text())
 
 
 def python_tests(path):

@@ -18,7 +18,6 @@
 
 #define RETRY_MS       200
 #define POLL_MS        200
-#define FACTS_MAX      (4 * 1024 * 1024)
 #define DIFFERENCE_MAX 5 /* names of a difference in an error */
 
 /* Takes the json. */
@@ -29,11 +28,11 @@ static int set_facts(struct act *act, json_t *json, struct error *e)
                          "the facts cannot be written as JSON: is a name in the ledger not UTF-8?");
     }
     struct buf b;
-    buf_init(&b, act->arena, FACTS_MAX);
+    buf_init(&b, act->arena, LIMIT_FACTS_BYTES);
     json_canonical(json, &b);
     json_decref(json);
     if (b.overflow) {
-        return error_set(e, E_LIMIT, "the facts are longer than %d bytes", FACTS_MAX);
+        return error_set(e, E_LIMIT, "the facts are longer than %d bytes", LIMIT_FACTS_BYTES);
     }
     act->facts = buf_text(&b);
     return 0;

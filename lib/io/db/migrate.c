@@ -79,9 +79,8 @@ int db_work_close(struct act *act, struct db_session *s, const struct database_r
 
 static bool in_ledger(const struct migrate *m, const char *id)
 {
-    const char **end = m->ledger.ids.items + m->ledger.ids.count;
-    for (const char **p = m->ledger.ids.items; p < end; p++) {
-        if (strcmp(*p, id) == 0) {
+    for (size_t i = 0; i < m->ledger.ids.count; i++) {
+        if (strcmp(m->ledger.ids.items[i], id) == 0) {
             return true;
         }
     }

@@ -140,6 +140,13 @@ static int transfer_all(struct arena *arena, struct transfer *t, struct error *e
                           (unsigned long long)t->offset, (unsigned long long)t->total);
         }
         pause_ms = t->offset > before ? RETRY_FIRST_MS : MIN(pause_ms * 2, RETRY_MOST_MS);
+        if (r == E_INVALID && t->offset > 0) {
+            /* More than the whole, or not of it: begin anew. */
+            t->offset = 0;
+            if (ftruncate(t->fd, 0) == 0) {
+                continue;
+            }
+        }
         if (!worth_another_try(r) || act_now_ms() + pause_ms >= t->options->deadline_ms) {
             return r;
         }

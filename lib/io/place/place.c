@@ -175,9 +175,12 @@ static void carry_out(struct place *p, const struct agent_event *event)
 
 /* ---- orders ---- */
 
+/* The deadline is by this machine's clock: the controller's may differ. */
 static void take_instruction(struct place *p, const struct wire_instruction *instruction)
 {
-    p->arriving = instruction;
+    struct wire_instruction mine = *instruction;
+    mine.deadline_ms = act_now_ms() + instruction->left_ms;
+    p->arriving = &mine;
     carry_out(p, &(struct agent_event){.type = AGENT_EVENT_INSTRUCTION,
                                        .now_ms = act_now_ms(),
                                        .key = instruction->key,

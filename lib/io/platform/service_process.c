@@ -16,6 +16,7 @@
 
 #define START_SETTLE_MS  100
 #define KEEPER_LEAVES_MS 5000
+#define KEEPER_WRITES_MS 500
 #define START_TAIL_BYTES 300 /* of the log, in the message: the whole tail travels beside it */
 
 static const char *dir_of(const struct service_place *place)
@@ -58,6 +59,18 @@ static const char *exit_words(const struct service_place *place, const char *dir
     return words;
 }
 
+/* The process is gone; its keeper may be about to write down how. */
+static const char *last_words(const struct service_place *place, const char *dir, const char *nonce)
+{
+    int64_t until = process_clock_ms() + KEEPER_WRITES_MS;
+    const char *words = exit_words(place, dir, nonce);
+    while (words == NULL && process_clock_ms() < until) {
+        process_sleep_ms(5);
+        words = exit_words(place, dir, nonce);
+    }
+    return words;
+}
+
 static int process_state(const struct service_place *place, struct service_status *ret,
                          struct error *e)
 {
@@ -74,7 +87,7 @@ static int process_state(const struct service_place *place, struct service_statu
         ret->words = "is running";
         return 0;
     }
-    ret->words = recorded ? exit_words(place, dir, process.nonce) : "was never started";
+    ret->words = recorded ? last_words(place, dir, process.nonce) : "was never started";
     if (ret->words == NULL) {
         ret->words = "is gone, and nobody saw how it ended (the machine was restarted, or its "
                      "keeper killed)";

@@ -16,7 +16,8 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS fence (number INTEGER NOT NULL);"
     "INSERT INTO fence SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM fence);"
     "CREATE TABLE IF NOT EXISTS node ("
-    "  name TEXT PRIMARY KEY, serial TEXT, certificate_ends_ms INTEGER NOT NULL DEFAULT 0,"
+    "  name TEXT PRIMARY KEY, serial TEXT, next_serial TEXT, certificate_ends_ms INTEGER NOT NULL "
+    "DEFAULT 0,"
     "  agent_version TEXT, os TEXT, arch TEXT, address TEXT, seen_ms INTEGER NOT NULL DEFAULT 0);"
     "CREATE TABLE IF NOT EXISTS token ("
     "  node TEXT PRIMARY KEY, secret TEXT NOT NULL UNIQUE, ends_ms INTEGER NOT NULL);"
@@ -24,7 +25,6 @@ static const char schema[] =
     "  cluster TEXT NOT NULL, number INTEGER NOT NULL, digest TEXT NOT NULL, author TEXT NOT NULL,"
     "  at_ms INTEGER NOT NULL, application TEXT NOT NULL, version TEXT NOT NULL, message TEXT,"
     "  bundle BLOB NOT NULL, PRIMARY KEY (cluster, number));"
-    "CREATE INDEX IF NOT EXISTS revision_digest ON revision (digest);"
     "CREATE TABLE IF NOT EXISTS observed (cluster TEXT PRIMARY KEY, words TEXT NOT NULL, at_ms "
     "INTEGER NOT NULL);"
     "CREATE TABLE IF NOT EXISTS plan (id TEXT PRIMARY KEY, json BLOB NOT NULL, bundle BLOB NOT "
@@ -198,9 +198,39 @@ int store_node_enrolled(struct store *s, const char *node, const char *serial, i
     return SQLITE_RUN(
         s->db, e,
         "INSERT INTO node (name, serial, certificate_ends_ms) VALUES (?, ?, ?) ON CONFLICT (name) "
-        "DO UPDATE SET serial = excluded.serial, certificate_ends_ms = "
+        "DO UPDATE SET serial = excluded.serial, next_serial = NULL, certificate_ends_ms = "
         "excluded.certificate_ends_ms",
         ARG_TEXT(node), ARG_TEXT(serial), ARG_INT(ends_ms));
+}
+
+int store_node_renewed(struct store *s, const char *node, const char *serial, int64_t ends_ms,
+                       struct error *e)
+{
+    return SQLITE_RUN(s->db, e,
+                      "UPDATE node SET next_serial = ?, certificate_ends_ms = ? WHERE name = ?",
+                      ARG_TEXT(serial), ARG_INT(ends_ms), ARG_TEXT(node));
+}
+
+int store_node_check(struct store *s, const char *node, const char *serial, struct error *e)
+{
+    int64_t found = 0;
+    int r = EACH_ROW(s, NULL, "SELECT 1 FROM node WHERE name = ? AND serial = ?", take_number,
+                     &found, e, ARG_TEXT(node), ARG_TEXT(serial));
+    if (r == 0) {
+        r = EACH_ROW(s, NULL,
+                     "UPDATE node SET serial = next_serial, next_serial = NULL WHERE name = ? AND "
+                     "next_serial = ? "
+                     "RETURNING 1",
+                     take_number, &found, e, ARG_TEXT(node), ARG_TEXT(serial));
+    }
+    if (r == 0) {
+        return error_set(
+            e, E_DENIED,
+            "this certificate of node %s was replaced by a newer one: enroll the node again with "
+            "`lockstep node enroll %s`",
+            node, node);
+    }
+    return r < 0 ? r : 0;
 }
 
 int store_node_seen(struct store *s, const struct stored_node *node, struct error *e)
@@ -261,19 +291,6 @@ int store_revision(struct store *s, struct arena *arena, const char *cluster, ui
     if (r == 0) {
         return error_set(e, E_NOT_FOUND, "no cluster %s is known: see `lockstep cluster list`",
                          cluster);
-    }
-    return r < 0 ? r : 0;
-}
-
-int store_revision_by_digest(struct store *s, struct arena *arena, const char *digest,
-                             struct stored_revision *ret, struct error *e)
-{
-    int r = EACH_ROW(s, arena,
-                     "SELECT " REVISION_COLUMNS
-                     ", bundle FROM revision WHERE digest = ? ORDER BY number DESC LIMIT 1",
-                     take_revision, ret, e, ARG_TEXT(digest));
-    if (r == 0) {
-        return error_set(e, E_NOT_FOUND, "no revision with digest %.12s is known here", digest);
     }
     return r < 0 ? r : 0;
 }

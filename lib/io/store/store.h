@@ -48,8 +48,14 @@ int store_token_put(struct store *s, const char *node, const char *secret_sha256
  * another node, or over. */
 int store_token_use(struct store *s, const char *node, const char *secret_sha256, int64_t now_ms,
                     struct error *e);
+/* A new certificate of a node. Enrolled: it is the only one from now on. Renewed: the old one is good until the new one is
+ * seen for the first time, so that a node that never got the answer is not locked out. */
 int store_node_enrolled(struct store *s, const char *node, const char *serial, int64_t ends_ms,
                         struct error *e);
+int store_node_renewed(struct store *s, const char *node, const char *serial, int64_t ends_ms,
+                       struct error *e);
+/* Is this the node's certificate? E_DENIED with what to do. */
+int store_node_check(struct store *s, const char *node, const char *serial, struct error *e);
 int store_node_seen(struct store *s, const struct stored_node *node, struct error *e);
 
 /* ---- revisions of clusters ---- */
@@ -74,9 +80,6 @@ int store_revision_put(struct store *s, const struct stored_revision *revision,
 /* number 0: the newest. E_NOT_FOUND names the cluster. */
 int store_revision(struct store *s, struct arena *arena, const char *cluster, uint32_t number,
                    struct stored_revision *ret, struct error *e);
-/* By its digest, of any cluster's. */
-int store_revision_by_digest(struct store *s, struct arena *arena, const char *digest,
-                             struct stored_revision *ret, struct error *e);
 /* Newest first. */
 int store_revisions(struct store *s, struct arena *arena, const char *cluster,
                     struct stored_revisions *ret, struct error *e);

@@ -149,9 +149,9 @@ static void makes_valid_utf8_of_any_log(void **state)
 static void a_long_log_keeps_its_end(void **state)
 {
     (void)state;
-    char *log = arena_alloc(&arena, LIMIT_LOG_TAIL_BYTES * 2);
-    memset(log, 'x', LIMIT_LOG_TAIL_BYTES * 2 - 2);
-    log[LIMIT_LOG_TAIL_BYTES * 2 - 2] = 'z';
+    char *log = arena_alloc(&arena, LIMIT_FACTS_BYTES * 2);
+    memset(log, 'x', LIMIT_FACTS_BYTES * 2 - 2);
+    log[LIMIT_FACTS_BYTES * 2 - 2] = 'z';
     const struct outcome outcome = {.message = log, .log_tail = log, .facts = log};
     Lockstep__V1__Outcome message;
     wire_outcome_to(&arena, &outcome, &message);

@@ -102,6 +102,7 @@ static struct wire_instruction an_instruction(void)
         .name = "migrate",
         .state_name = "chat.mattermost",
         .action = {.data = (const uint8_t *)"{\"a\":\0}", .len = 7},
+        .left_ms = 77,
         .deadline_ms = INT64_MAX,
     };
 }
@@ -142,7 +143,7 @@ static void records_of_a_place_come_back(void **state)
             assert_string_equal(again.state_name, "chat.mattermost");
             assert_int_equal(again.action.len, 7);
             assert_memory_equal(again.action.data, "{\"a\":\0}", 7);
-            assert_true(again.deadline_ms == INT64_MAX && again.fence == UINT64_MAX);
+            assert_true(again.deadline_ms == INT64_MAX && again.left_ms == 77 && again.fence == UINT64_MAX);
         }
     }
 }

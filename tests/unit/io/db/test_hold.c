@@ -236,6 +236,38 @@ static void a_restart_during_the_wait_is_waited_for(void **state)
     fixture_end(f);
 }
 
+static void a_run_that_is_over_lets_go(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    db_run_over(&f->arena, f->act.state_dir, f->act.run); /* no lock was ever taken */
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 3000));
+    db_run_over(&f->arena, f->act.state_dir, "run-2");
+    usleep(200000);
+    assert_int_equal(status_of(f, &f->act).state, HOLD_HELD); /* another run's end is not ours */
+    db_run_over(&f->arena, f->act.state_dir, f->act.run);
+    wait_state(f, &f->act, HOLD_RELEASED);
+    assert_string_equal(fixture_value(f, HELD_SQL), "0");
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM lockstep.holder"), "0");
+    fixture_end(f);
+}
+
+static void the_next_run_takes_what_a_run_that_is_over_lets_go(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 3000));
+    struct act next = f->act;
+    next.run = "run-2";
+    db_run_over(&f->arena, f->act.state_dir, f->act.run);
+    assert_ok(fixture_lock(f, &next, FORMAT_MORPH, 3000));
+    assert_string_equal(fixture_value(f, "SELECT run FROM lockstep.holder"), "run-2");
+    assert_ok(fixture_unlock(f, &next, FORMAT_MORPH));
+    fixture_end(f);
+}
+
 static void morphs_valid_lease_is_waited_for(void **state)
 {
     (void)state;
@@ -329,6 +361,8 @@ static int run(void)
         cmocka_unit_test(life_needs_the_same_pid_space),
         cmocka_unit_test(a_holder_takes_it_again_after_a_restart),
         cmocka_unit_test(a_restart_during_the_wait_is_waited_for),
+        cmocka_unit_test(a_run_that_is_over_lets_go),
+        cmocka_unit_test(the_next_run_takes_what_a_run_that_is_over_lets_go),
         cmocka_unit_test(morphs_valid_lease_is_waited_for),
         cmocka_unit_test(an_expired_lease_counts_only_without_sessions),
         cmocka_unit_test(a_lease_is_refreshed_by_its_own_period),

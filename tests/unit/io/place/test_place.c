@@ -157,7 +157,7 @@ static struct wire_order instruct(struct world *w, uint32_t attempt, const char 
                         .name = "n",
                         .state_name = "c.app",
                         .action = {(const uint8_t *)action, strlen(action)},
-                        .deadline_ms = act_now_ms() + 60000}};
+                        .left_ms = 60000}};
     return order;
 }
 
