@@ -196,7 +196,7 @@ SEEN = """\
 def test_a_start_and_a_stop_are_over_when_their_jobs_are(node):
     """The unit takes its time both ways: who looked in between would see `activating` or `deactivating`."""
     with machine(extra_steps=SEEN) as (site, ls):
-        site.write_guestbook("ExecStartPost=/bin/sleep 0.7\nExecStopPost=/bin/sleep 0.7")
+        site.write_guestbook("ExecStartPost=/bin/sleep 0.4\nExecStopPost=/bin/sleep 0.4")
         pids = []
         for version in ("1.0.0", "1.1.0"):
             seen = SITE / "seen"

@@ -58,7 +58,7 @@ def site(tmp_path_factory, server):
 def small_disk(where):
     """A file system of its own where the machine lets us make one.  Gives whether it did."""
     argv = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "lockstep-test", str(where)]
-    made = os.geteuid() == 0 and subprocess.run(argv, capture_output=True, check=False).returncode == 0
+    made = os.geteuid() == 0 and subprocess.run(argv, check=False).returncode == 0
     try:
         yield made
     finally:
@@ -120,7 +120,8 @@ def arrives(ls, site, process, version):
 
 def services(ls):
     """{process id} of the running Unleash nodes."""
-    return {pid for pid, words in ls.processes().items() if words.startswith("node start.js --port")}
+    return {pid for pid, words in ls.processes().items()
+            if words.startswith("node start.js --port")}
 
 
 @contextlib.contextmanager
@@ -466,6 +467,25 @@ def test_a_full_disk(ls, unmoved):
         is_refused(ls, unmoved, [SMALL, "free", "MB|MiB"])
     finally:
         ballast.unlink()
+
+
+def test_a_disk_that_is_full_while_the_release_is_staged(ls, unmoved):
+    """There is room, but not for that many files: only the writing can know."""
+    if not unmoved.small_disk:
+        pytest.skip("this machine lets nobody but root mount a file system")
+    shutil.rmtree(unmoved.staged(NEW, SMALL), ignore_errors=True)
+    where = unmoved.node_dir(SMALL)
+    space = os.statvfs(where)
+    allow_inodes(where, space.f_files - space.f_ffree + 500)
+    try:
+        is_refused(ls, unmoved, [SMALL, "stage", "full|No space left"])
+    finally:
+        allow_inodes(where, space.f_files)
+    assert not unmoved.staged(NEW, SMALL).exists()
+
+
+def allow_inodes(where, count):
+    subprocess.run(["mount", "-o", f"remount,nr_inodes={count}", str(where)], check=True)
 
 
 def test_a_taken_port(ls, site, at):

@@ -23,6 +23,7 @@
 #define SYSTEMD_SERVICE      "org.freedesktop.systemd1.Service"
 #define SYSTEMD_SETTLE_MS    300
 #define SYSTEMD_TAIL_LINES   200
+#define SYSTEMD_ENTRIES      1000 /* looked at for them */
 #define SYSTEMD_MESSAGE_TAIL 300
 #define SYSTEMD_SLACK_US     100000 /* a process may speak before systemd has noted that it began */
 #define SYSTEMD_LOOK_MS      50
@@ -292,9 +293,19 @@ static bool is_managers_word(sd_journal *journal)
            memcmp(data, manager, len) == 0;
 }
 
+/* Which start of the unit an entry is of; "" when journald could not tell. */
+static const char *start_of(struct arena *arena, sd_journal *journal)
+{
+    const void *data;
+    size_t len;
+    return sd_journal_get_data(journal, "_SYSTEMD_INVOCATION_ID", &data, &len) >= 0
+               ? arena_strndup(arena, data, len)
+               : "";
+}
+
 /* From the newest back, whole lines, at most bytes_max with their ends; of a newest line that is longer, its
- * beginning. What is older than since_us is another start's, and would explain the wrong failure. The invocation's id would tell
- * them apart as well, but journald cannot always find it for a process that has ended at once. */
+ * beginning. What is older than since_us is another start's and would explain the wrong failure. systemd forgets when that
+ * was with a unit that is stopped; then it ends where the journal changes to another start. */
 static const char *read_back(struct arena *arena, sd_journal *journal, uint64_t since_us,
                              size_t bytes_max)
 {
@@ -303,15 +314,24 @@ static const char *read_back(struct arena *arena, sd_journal *journal, uint64_t 
     struct bytes lines[SYSTEMD_TAIL_LINES];
     size_t count = 0;
     size_t left = bytes_max;
-    while (count < ARRAY_SIZE(lines) && sd_journal_previous(journal) > 0) {
-        const void *data;
-        size_t len;
-        uint64_t at_us = 0;
-        if (sd_journal_get_realtime_usec(journal, &at_us) >= 0 && at_us < since_us) {
+    const char *newest = NULL;
+    for (int i = 0; i < SYSTEMD_ENTRIES && count < ARRAY_SIZE(lines); i++) {
+        if (sd_journal_previous(journal) <= 0) {
             break;
         }
-        if (is_managers_word(journal) || sd_journal_get_data(journal, "MESSAGE", &data, &len) < 0 ||
-            len < field_len) {
+        const void *data;
+        size_t len;
+        if (is_managers_word(journal)) {
+            continue;
+        }
+        uint64_t at_us = 0;
+        const char *start = start_of(arena, journal);
+        newest = newest == NULL ? start : newest;
+        if (since_us > 0 ? sd_journal_get_realtime_usec(journal, &at_us) >= 0 && at_us < since_us
+                         : !str_equal(start, newest)) {
+            break;
+        }
+        if (sd_journal_get_data(journal, "MESSAGE", &data, &len) < 0 || len < field_len) {
             continue;
         }
         len -= field_len;
@@ -554,9 +574,9 @@ static int systemd_start(const struct service_place *place, struct error *e)
     const char *words = view_words(place->arena, &view);
     if (again) {
         /* What could not be started is left stopped, or the next try would take one of its short lives for a start. */
-        words = arena_printf(place->arena,
-                             "%s, and again after %u restarts by systemd, so it was stopped", words,
-                             view.restarts);
+        words =
+            arena_printf(place->arena,
+                         "%s; it was stopped, since systemd would start it again and again", words);
         const char *ignored;
         run_job(place, bus, "StopUnit", &ignored, NULL);
     }

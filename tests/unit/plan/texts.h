@@ -52,7 +52,7 @@ UNUSED static const char *with(const char *text, const char *old, const char *ne
     return changed;
 }
 
-static void check(const char *key, const char *got, const char *want)
+UNUSED static void check(const char *key, const char *got, const char *want)
 {
     if (getenv("LOCKSTEP_PRINT_PLANS") != NULL) {
         printf("=== %s\n%s", key, got);

@@ -263,6 +263,39 @@ static void own_transaction_control_is_not_wrapped(void **state)
     fixture_end(f);
 }
 
+/* PREPARE TRANSACTION stands for all words that end a transaction unseen. */
+static void a_script_that_breaks_out_is_asked_about_before_it_runs_again(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    fixture_exec(f, "ALTER SYSTEM SET max_prepared_transactions = 5");
+    pg_server_stop(f->server, SIGINT);
+    assert_int_equal(pg_server_up(f->server), 0);
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 5000));
+    struct migration_item items[1] = {
+        fixture_item(f, 1, "out", "CREATE TABLE broke (x int); PREPARE TRANSACTION 'gone';")};
+    assert_int_equal(fixture_migrate(f, &f->act, false, items, 1), E_UNKNOWN);
+    assert_has(f->error.message, "000001_out.sql ended our transaction by itself");
+    assert_has(f->error.message, "Abort the run");
+    assert_has(f->error.message, "goes on from the ledger");
+    assert_string_equal(fixture_value(f, "SELECT asked_attempt FROM lockstep.intent"), "1");
+    /* The same attempt looks and does not run it: the second PREPARE would say that 'gone' exists. */
+    assert_int_equal(fixture_migrate(f, &f->act, false, items, 1), E_UNKNOWN);
+    assert_has(f->error.message, "may or may not have run");
+    fixture_exec(f, "COMMIT PREPARED 'gone'");
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM broke"), "0");
+    /* A person undid it and wrote a better script; the answer runs it once, and the intent goes. */
+    fixture_exec(f, "DROP TABLE broke");
+    items[0] = fixture_item(f, 1, "out", "CREATE TABLE broke (x int)");
+    f->act.attempt = 2;
+    assert_ok(fixture_migrate(f, &f->act, false, items, 1));
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM lockstep.intent"), "0");
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM db_migrations"), "1");
+    assert_ok(fixture_unlock(f, &f->act, FORMAT_MORPH));
+    fixture_end(f);
+}
+
 static void a_killed_workers_session_is_ended_first(void **state)
 {
     (void)state;
@@ -388,6 +421,7 @@ static int run(void)
         cmocka_unit_test(a_worker_killed_at_any_statement_changes_nothing),
         cmocka_unit_test(a_lost_intent_asks_and_runs_only_after_an_answer),
         cmocka_unit_test(own_transaction_control_is_not_wrapped),
+        cmocka_unit_test(a_script_that_breaks_out_is_asked_about_before_it_runs_again),
         cmocka_unit_test(a_killed_workers_session_is_ended_first),
         cmocka_unit_test(a_server_restart_in_the_middle_is_looked_over),
         cmocka_unit_test(a_stale_controllers_migration_does_not_commit),
