@@ -1,8 +1,10 @@
 /* lockstep: the operator's command. This file owns the order of one call; what the verbs do is in verb_*.c. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/help.h"
 #include "cli/output.h"
@@ -31,8 +33,21 @@ static int dispatch(struct context *c)
     return args->verb->run(c);
 }
 
+/* A caller may have closed them; what is opened next must not take their place. They stay useless: an answer that nobody
+ * can read is no success. */
+static void open_standard(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) {
+            _exit(CLI_FAILED);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
+    open_standard();
     signal(SIGPIPE, SIG_IGN);
     struct arena arena;
     arena_init(&arena);

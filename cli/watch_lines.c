@@ -61,7 +61,7 @@ static void put_step(const struct watch *w, const Lockstep__V1__WatchEvent *even
     if (step->title != NULL) {
         buf_printf(out, "  %s", step->title);
     }
-    if (s->ended_ms > 0 && s->ended_ms >= s->started_ms) {
+    if (s->started_ms > 0 && s->ended_ms >= s->started_ms) {
         buf_printf(out, "  (%s)", str_duration(out->arena, s->ended_ms - s->started_ms));
     }
     if (!str_empty(s->message)) {

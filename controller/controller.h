@@ -9,6 +9,7 @@
 #ifndef LOCKSTEP_CONTROLLER_CONTROLLER_H
 #define LOCKSTEP_CONTROLLER_CONTROLLER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <uv.h>
@@ -45,7 +46,9 @@ struct controller {
 
 /* Logs and stops the program: what it keeps can no longer be trusted to be kept. */
 void controller_fail(struct controller *c, const struct error *e);
-/* Somebody has seen a higher fence than ours (a store that was restored from a backup): ours goes above it. */
-void controller_rise_above(struct controller *c, uint64_t fence);
+/* Somebody has seen a higher fence than ours (a store that was restored from a backup): ours goes above it. False for a number
+ * that no controller's starts can have made: it would end the fence for good. */
+bool controller_rise_above(struct controller *c, uint64_t fence);
+#define CONTROLLER_FENCE_LEAP ((uint64_t)1 << 24)
 
 #endif

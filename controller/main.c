@@ -27,12 +27,19 @@ void controller_fail(struct controller *c, const struct error *e)
     uv_stop(&c->loop);
 }
 
-void controller_rise_above(struct controller *c, uint64_t fence)
+bool controller_rise_above(struct controller *c, uint64_t fence)
 {
     struct error e = {0};
-    if (fence > c->fence && store_fence_raise(c->store, fence, &c->fence, &e) < 0) {
+    if (fence <= c->fence) {
+        return true;
+    }
+    if (fence - c->fence > CONTROLLER_FENCE_LEAP) {
+        return false;
+    }
+    if (store_fence_raise(c->store, fence, &c->fence, &e) < 0) {
         controller_fail(c, &e);
     }
+    return true;
 }
 
 static void journal_durable_cb(void *context, uint64_t number)

@@ -237,6 +237,8 @@ static void refuse(struct job *job, const struct error *e)
     free(job);
 }
 
+/* A viewer plans what is kept here. A bundle brings commands, addresses and places of secrets of its own, which the nodes
+ * use to observe: that takes an operator. */
 void operator_plan(struct rpc_call *call, struct bytes message)
 {
     if (rpc_call_get_data(call) != NULL || !reply_allowed(call, ROLE_VIEWER)) {
@@ -246,7 +248,10 @@ void operator_plan(struct rpc_call *call, struct bytes message)
     struct job *job = new_job(call, false);
     const Lockstep__V1__PlanRequest *request =
         REPLY_REQUEST(PlanRequest, plan_request, &job->arena, message, &e);
-    if (request == NULL || find_bundle(job, request->bundle, request->cluster, &e) < 0) {
+    if (request != NULL && request->bundle != NULL && !reply_allowed(call, ROLE_OPERATOR)) {
+        arena_deinit(&job->arena);
+        free(job);
+    } else if (request == NULL || find_bundle(job, request->bundle, request->cluster, &e) < 0) {
         refuse(job, &e);
     } else {
         start(job, request->to);

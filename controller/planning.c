@@ -12,6 +12,7 @@
 #include "lib/io/platform/act.h"
 #include "lib/io/platform/digest.h"
 #include "lib/spec/expand.h"
+#include "lib/wire/pack.h"
 
 struct planning {
     struct controller *controller;
@@ -248,7 +249,8 @@ static void make_room_for_releases(struct planning *p)
 
 static const char *text_of(struct planning *p, const json_t *json, const char *key)
 {
-    return arena_strdup(&p->arena, json_string_value(json_object_get(json, key)));
+    const char *text = json_string_value(json_object_get(json, key));
+    return text != NULL ? wire_plain(&p->arena, text, LIMIT_TEXT_BYTES, false) : NULL;
 }
 
 static void take_node(struct planning *p, struct observed_node *node, const json_t *facts)
@@ -270,7 +272,12 @@ static void take_database(struct planning *p, struct observed_database *database
     database->ledger_exists = json_is_true(json_object_get(facts, "ledger_exists"));
     database->bytes = json_integer_value(json_object_get(facts, "bytes"));
     database->fence = json_integer_value(json_object_get(facts, "fence"));
-    controller_rise_above(p->controller, (uint64_t)MAX(database->fence, 0));
+    if (!controller_rise_above(p->controller, (uint64_t)MAX(database->fence, 0))) {
+        database->connected = false;
+        database->problem =
+            arena_printf(&p->arena, "its fence is %lld, which no controller's starts have made",
+                         (long long)database->fence);
+    }
     const json_t *holder = json_object_get(facts, "holder");
     if (json_is_object(holder)) {
         database->holder = arena_printf(
@@ -346,7 +353,7 @@ static void answered(void *context, const struct outcome *outcome)
     if (q->node != NULL) {
         q->node->problem = problem;
         q->node->connected = sessions_connected(p->controller, q->node->name);
-    } else {
+    } else if (problem != NULL) {
         q->database->problem = problem;
     }
     json_decref(facts);

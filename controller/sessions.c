@@ -251,7 +251,7 @@ int sessions_open(struct controller *c, struct error *e)
     };
     int r = place_open(&c->loop, &options, &s->executor, e);
     if (r == 0) {
-        controller_rise_above(c, place_fence(s->executor));
+        (void)controller_rise_above(c, place_fence(s->executor));
         place_connected(s->executor, c->fence);
     }
     return r;
@@ -356,6 +356,13 @@ static void greet(struct controller *c, struct rpc_call *call, const struct wire
         rpc_call_finish(call, RPC_PERMISSION_DENIED, "the certificate is another node's");
         return;
     }
+    if (!controller_rise_above(c, hello->fence)) {
+        log_line(PROGRAM,
+                 "node %s claims to have seen fence %llu, which no controller gave: refused",
+                 hello->node, (unsigned long long)hello->fence);
+        rpc_call_finish(call, RPC_PERMISSION_DENIED, "no controller gave such a fence");
+        return;
+    }
     struct session *old = find(c, hello->node);
     if (old != NULL) {
         log_line(
@@ -375,7 +382,6 @@ static void greet(struct controller *c, struct rpc_call *call, const struct wire
     c->sessions->first = s;
     rpc_call_set_data(call, s);
     remember_seen(c, s, hello);
-    controller_rise_above(c, hello->fence);
     log_line(PROGRAM, "node %s is connected from %s", s->node, s->address);
     welcome(c, s);
     runs_place_up(c, s->node);

@@ -34,6 +34,14 @@ static int open_ca(struct controller *c, struct error *e)
         return r;
     }
     r = pki_read_file(&c->arena, in_state(c, "ca/ca.crt"), &c->ca.certificate_pem, e);
+    if (r == E_NOT_FOUND && (file_exists(in_state(c, "ca/ca.key")) ||
+                             file_exists(in_state(c, "operator/operator.crt")))) {
+        return error_set(e, E_NOT_FOUND,
+                         "%s is gone, but what it signed is in use: put it back from a backup (a "
+                         "new CA would lock out "
+                         "every agent and operator)",
+                         in_state(c, "ca/ca.crt"));
+    }
     if (r == E_NOT_FOUND) {
         r = pki_make_ca(&c->arena, "Lockstep CA", &c->ca, e);
         if (r == 0) {
@@ -125,6 +133,9 @@ int trust_make_token(struct controller *c, struct arena *arena, const char *node
     if (!str_is_name(node) || str_equal(node, "controller")) {
         return error_set(e, E_INVALID,
                          "\"%s\" cannot be a node's name: letters, digits, '.', '_' and '-'", node);
+    }
+    if (valid_ms < 0 || valid_ms > LIMIT_DURATION_MS) {
+        return error_set(e, E_INVALID, "a token is valid for at most 30 days");
     }
     char secret[PKI_TOKEN_BYTES];
     int r = pki_random_token(secret, e);

@@ -6,6 +6,7 @@
 
 #include "lib/base/limits.h"
 #include "lib/base/str.h"
+#include "lib/io/platform/digest.h"
 #include "lib/io/platform/files.h"
 #include "lib/io/rpc/pki.h"
 #include "proto/agent.pb-c.h"
@@ -78,6 +79,22 @@ static int token_read(struct arena *arena, const char *text, struct token *ret, 
     }
     *ret = (struct token){.node = copy + 4, .fingerprint = fingerprint, .secret = secret};
     return 0;
+}
+
+static const char *token_digest(struct arena *arena, const struct agent_options *options)
+{
+    char digest[DIGEST_HEX_BYTES];
+    digest_bytes_hex(options->token, strlen(options->token), digest);
+    return arena_strdup(arena, digest);
+}
+
+bool identity_token_is_spent(struct arena *arena, const struct agent_options *options)
+{
+    char *text = NULL;
+    size_t len = 0;
+    int r = file_read(arena, file_in(arena, options, "token.sha256"), LIMIT_NAME_BYTES, &text, &len,
+                      NULL);
+    return r == 0 && str_equal(text, token_digest(arena, options));
 }
 
 /* One call on a connection of its own. */
@@ -156,7 +173,13 @@ int identity_enroll(struct arena *arena, const struct agent_options *options, st
                                               .ca_fingerprint = token.fingerprint};
     struct bytes reply;
     r = call(arena, &client, "/lockstep.v1.Agents/Enroll", (struct bytes){packed, len}, &reply, e);
-    return r < 0 ? r : keep(arena, options, key, reply, e);
+    if (r == 0) {
+        r = keep(arena, options, key, reply, e);
+    }
+    const char *digest = token_digest(arena, options);
+    return r < 0 ? r
+                 : file_write(file_in(arena, options, "token.sha256"), digest, strlen(digest), 0600,
+                              e);
 }
 
 int identity_renew(struct arena *arena, const struct agent_options *options,

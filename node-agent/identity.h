@@ -23,6 +23,9 @@ struct identity {
 /* E_NOT_FOUND: this agent has never enrolled. */
 int identity_read(struct arena *arena, const struct agent_options *options, struct identity *ret,
                   struct error *e);
+/* The token on the command line is the one that this agent enrolled with: a start that repeats it is an ordinary start, a new one
+ * asks for a new certificate. */
+bool identity_token_is_spent(struct arena *arena, const struct agent_options *options);
 /* Spends the token and writes STATE/tls. Runs a loop of its own. */
 int identity_enroll(struct arena *arena, const struct agent_options *options, struct error *e);
 /* A new certificate for the same key over a connection that the old one opened. Runs a loop of its

@@ -76,8 +76,16 @@ static int ready_identity(struct arena *arena, const struct agent_options *optio
                           struct identity *ret, struct error *e)
 {
     int r = identity_read(arena, options, ret, e);
-    if (r == E_NOT_FOUND && options->token != NULL) {
+    bool first = r == E_NOT_FOUND && options->token != NULL;
+    bool anew = r == 0 && options->token != NULL && !identity_token_is_spent(arena, options);
+    if (first || anew) {
         r = identity_enroll(arena, options, e);
+        if (r < 0 && anew) {
+            log_line(PROGRAM,
+                     "the token was not taken (%s): going on with the certificate that is here",
+                     e->message);
+            return 0;
+        }
         if (r == 0) {
             r = identity_read(arena, options, ret, e);
         }

@@ -13,6 +13,7 @@
 #define PROGRAM       "lockstep-agent"
 #define DIAL_FIRST_MS 200
 #define DIAL_MOST_MS  5000
+#define DIAL_TAKEN_MS 60000
 #define HEARTBEAT_MS  5000
 #define REPORT_BYTES  (LIMIT_RECORD_BYTES + 4096)
 
@@ -58,7 +59,7 @@ static void wait_and_dial(struct session *s)
     uint64_t jitter = 0;
     uv_random(NULL, NULL, &jitter, sizeof(jitter), 0, NULL);
     uv_timer_start(&s->timer, dial, s->dial_ms / 2 + jitter % (s->dial_ms / 2 + 1), 0);
-    s->dial_ms = MIN(s->dial_ms * 2, DIAL_MOST_MS);
+    s->dial_ms = MIN(s->dial_ms * 2, (uint64_t)DIAL_MOST_MS);
 }
 
 static bool send_report(struct session *s, const struct wire_report *report)
@@ -143,6 +144,9 @@ static void on_call_closed(struct rpc_call *call, enum rpc_status status, const 
     }
     if (status != RPC_CANCELLED && status != RPC_UNAVAILABLE) {
         log_once(s, message);
+    }
+    if (status == RPC_ABORTED) {
+        s->dial_ms = DIAL_TAKEN_MS; /* another agent has this node's name: do not take turns */
     }
     let_go(s);
 }

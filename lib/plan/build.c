@@ -61,14 +61,6 @@ void forbid_at(struct compiler *c, const void *field, const char *fmt, ...)
     va_end(args);
 }
 
-void prove(struct compiler *c, const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    strings_push(c->arena, &c->plan->proved, arena_vprintf(c->arena, fmt, args));
-    va_end(args);
-}
-
 void warn(struct compiler *c, const char *fmt, ...)
 {
     va_list args;

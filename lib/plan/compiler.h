@@ -8,7 +8,8 @@
  *   actions.c  the templates of Lockstep's own steps
  *   order.c    the order of a hop's pieces on a set of nodes, with the extra steps between them
  *   all_at_once.c, rolling.c   the two strategies
- *   prove.c    what is proved, or the pair that breaks it
+ *   prove.c    whether the way may roll, or the pair that breaks it
+ *   prove_plan.c  what is proved of the plan as it was put together
  */
 #ifndef LOCKSTEP_PLAN_COMPILER_H
 #define LOCKSTEP_PLAN_COMPILER_H
@@ -83,7 +84,6 @@ bool strings_have(const struct strings *strings, const char *text);
 void forbid(struct compiler *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* A complaint about the value at `field` of one of the two specs. */
 void forbid_at(struct compiler *c, const void *field, const char *fmt, ...) PRINTF_LIKE(3, 4);
-void prove(struct compiler *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void warn(struct compiler *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The plan's node set of these members; made at the first call with this name. */
 int64_t node_set(struct compiler *c, const struct members *members);
@@ -184,6 +184,13 @@ void compile_rolling(struct compiler *c);
 /* May the way roll? When not, *ret_why names the pair that breaks it. */
 bool prove_rolling(struct compiler *c, const char **ret_why);
 void prove_sentences(struct compiler *c);
+/* What a release runs with, as written or its own schema; NULL: it says nothing. */
+const char *runs_with_text(struct compiler *c, const char *version, const char *database);
+bool runs_with(struct compiler *c, const char *version, const char *database, int64_t schema);
+
+/* ---- prove_plan.c ---- */
+/* Walks the plan as it is now. False: a complaint says what breaks; else adds the sentences that hold. */
+bool prove_plan(struct compiler *c, struct strings *ret);
 
 /* ---- deadlines ---- */
 #define SECOND_MS           INT64_C(1000)

@@ -68,6 +68,7 @@ void phases_backup(struct compiler *c, int64_t hop)
         }
         return;
     }
+    size_t first = c->plan->phases.count;
     for (size_t d = 0; d < c->hops[0].database_count; d++) {
         const struct hop_database *db = &c->hops[0].databases[d];
         const struct observed_database *seen = inventory_database(c->inventory, db->app->name);
@@ -76,6 +77,12 @@ void phases_backup(struct compiler *c, int64_t hop)
         if (!empty && !said) {
             add_backup(c, hop, db, seen);
         }
+    }
+    if (backup->max_age_ms > 0 && c->plan->phases.count > first) {
+        warn(c,
+             "backup max_age %s: this run takes a backup of its own right before it migrates; the "
+             "age of other backups is not looked at",
+             str_duration(c->arena, backup->max_age_ms));
     }
 }
 

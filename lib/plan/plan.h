@@ -133,6 +133,11 @@ int plan_compile(struct arena *arena, const struct spec *spec, const struct inve
                  const struct plan_request *request, struct plan *ret,
                  struct complaints *complaints);
 
+/* Walks a plan's phases and proves what "proved:" says, from the plan and the spec alone; the sentences go to *ret.
+ * plan_compile() does this last. E_INVALID with a complaint: the first phase that breaks one. */
+int plan_prove(struct arena *arena, const struct spec *spec, const struct plan *plan,
+               struct strings *ret, struct complaints *complaints);
+
 /* Canonical JSON, without a trailing newline. */
 void plan_to_json(struct arena *arena, const struct plan *plan, struct buf *out);
 /* Reads and checks: every index, place and node set must fit, so that what runs a plan need not look again. */

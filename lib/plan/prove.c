@@ -5,7 +5,7 @@
 #include "lib/base/str.h"
 #include "lib/plan/compiler.h"
 
-static const char *runs_with_text(struct compiler *c, const char *version, const char *database)
+const char *runs_with_text(struct compiler *c, const char *version, const char *database)
 {
     const struct release_spec *release = release_of(c, version);
     const char *text = release == NULL ? NULL : pairs_get(&release->runs_with, database);
@@ -16,7 +16,7 @@ static const char *runs_with_text(struct compiler *c, const char *version, const
     return text;
 }
 
-static bool runs_with(struct compiler *c, const char *version, const char *database, int64_t schema)
+bool runs_with(struct compiler *c, const char *version, const char *database, int64_t schema)
 {
     const char *text = runs_with_text(c, version, database);
     struct int_ranges ranges = {0};
@@ -129,21 +129,6 @@ bool prove_rolling(struct compiler *c, const char **ret_why)
 
 /* ---- the sentences ---- */
 
-static size_t most_at_once(const struct plan *plan)
-{
-    size_t most = 0;
-    for (size_t i = 0; i < plan->phases.count; i++) {
-        const struct plan_phase *p = plan_phase_at(plan, i);
-        if (p->takes_down && p->scope == PHASE_NODES) {
-            const struct plan_node_set *set =
-                LIST_AT(&plan->node_sets, struct plan_node_set, p->node_set);
-            size_t n = p->parallel > 0 ? (size_t)p->parallel : set->nodes.count;
-            most = MAX(most, n);
-        }
-    }
-    return most;
-}
-
 static bool starts_fit(struct compiler *c)
 {
     for (size_t h = 0; h < c->hop_count; h++) {
@@ -159,44 +144,13 @@ static bool starts_fit(struct compiler *c)
     return true;
 }
 
-static bool all_transactional(const struct compiler *c)
+/* Rolling: who is down already goes first. */
+static void tell_down(struct compiler *c)
 {
-    for (size_t h = 0; h < c->hop_count; h++) {
-        for (size_t d = 0; d < c->hops[h].database_count; d++) {
-            const struct hop_database *db = &c->hops[h].databases[d];
-            if (db->runs && db->external != NULL) {
-                return false;
-            }
-            for (size_t i = 0; i < db->way.up_count; i++) {
-                if (!db->way.up[i].up.transactional) {
-                    return false;
-                }
-            }
-            for (size_t i = 0; i < db->way.down_count; i++) {
-                if (!db->way.down[i].down.transactional) {
-                    return false;
-                }
-            }
-        }
-    }
-    return true;
-}
-
-static void prove_budget(struct compiler *c)
-{
-    size_t most = most_at_once(c->plan);
-    if (c->plan->strategy == STRATEGY_ALL_AT_ONCE) {
-        if (c->plan->from != NULL) {
-            prove(c, "%zu of %zu down at once, as all-at-once says", most, c->node_count);
-        }
-        return;
-    }
     size_t down = 0;
     for (size_t i = 0; i < c->node_count; i++) {
         down += c->nodes[i].seen != NULL && !c->nodes[i].seen->running ? 1 : 0;
     }
-    prove(c, "no more than %lld of %zu nodes taken down at once",
-          (long long)MAX(c->cluster->strategy->rolling->max_unavailable, 1), c->node_count);
     if (down > 0) {
         warn(c, "%zu node%s not running already: %s first", down, down == 1 ? " is" : "s are",
              down == 1 ? "it goes" : "they go");
@@ -205,17 +159,7 @@ static void prove_budget(struct compiler *c)
 
 void prove_sentences(struct compiler *c)
 {
-    if (!starts_fit(c)) {
-        return;
-    }
-    if (c->app->databases.count > 0) {
-        prove(c, "no release meets a schema outside runs_with");
-    }
-    prove_budget(c);
-    if (c->migrates && all_transactional(c)) {
-        prove(c, "every migration commits together with its ledger row");
-    }
-    if (c->migrates && c->plan->strategy == STRATEGY_ALL_AT_ONCE) {
-        prove(c, "no database is locked before every node has denied starts");
+    if (starts_fit(c) && prove_plan(c, &c->plan->proved) && c->plan->strategy == STRATEGY_ROLLING) {
+        tell_down(c);
     }
 }

@@ -9,7 +9,8 @@
 #define SCOPE_COLUMNS    7
 #define WHAT_COLUMNS     44
 #define NODES_COLUMNS    20
-#define NAMES_MAX        4 /* more nodes than that are counted */
+#define DETAIL_COLUMNS   (LABEL_COLUMNS + SCOPE_COLUMNS + 2) /* details on lines of their own */
+#define NAMES_MAX        4                                   /* more nodes than that are counted */
 
 struct page {
     struct arena *arena;
@@ -68,6 +69,39 @@ static const char *node_words(const struct page *p, const struct plan_phase *pha
     return buf_text(&b);
 }
 
+/* On lines of their own: whole items of the list; whole words of one that is wider than a line. */
+static void wrapped(const struct page *p, const char *text)
+{
+    size_t indent = DETAIL_COLUMNS;
+    struct buf line;
+    buf_init(&line, p->arena, RENDER_BYTES_MAX);
+    size_t used = 0; /* columns behind the indentation */
+    while (*text != '\0') {
+        size_t blanks = strspn(text, " ");
+        const char *comma = strstr(text + blanks, ", ");
+        size_t len = comma != NULL ? (size_t)(comma - text) - blanks + 1 : strlen(text + blanks);
+        const char *word = arena_strndup(p->arena, text + blanks, len);
+        if (indent + columns(word) > p->width) {
+            len = strcspn(text + blanks, " ");
+            word = arena_strndup(p->arena, text + blanks, len);
+        }
+        if (used > 0 && indent + used + blanks + columns(word) > p->width) {
+            end_line(&line, p->out);
+            buf_init(&line, p->arena, RENDER_BYTES_MAX);
+            indent = DETAIL_COLUMNS + 2;
+            used = 0;
+        }
+        size_t gap = used == 0 ? indent : blanks;
+        for (size_t i = 0; i < gap; i++) {
+            buf_putc(&line, ' ');
+        }
+        buf_puts(&line, word);
+        used += (used == 0 ? 0 : blanks) + columns(word);
+        text += blanks + len;
+    }
+    end_line(&line, p->out);
+}
+
 /* One row; the details go to a line of their own when they do not fit the width. */
 static void row(const struct page *p, const char *label, const char *scope, const char *what,
                 const char *nodes, const char *details)
@@ -83,8 +117,8 @@ static void row(const struct page *p, const char *label, const char *scope, cons
     if (details[0] != '\0' && p->width > 0 &&
         columns(buf_text(&line)) + columns(details) > p->width) {
         end_line(&line, p->out);
-        buf_init(&line, p->arena, RENDER_BYTES_MAX);
-        pad(&line, "", LABEL_COLUMNS + SCOPE_COLUMNS + 2);
+        wrapped(p, details);
+        return;
     }
     buf_puts(&line, details);
     end_line(&line, p->out);

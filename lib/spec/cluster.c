@@ -138,7 +138,7 @@ static const struct field backup_fields[] = {
     {.key = "max_age",
      .type = SHAPE_DURATION,
      AT(backup_spec, max_age_ms),
-     .help = "A backup that is younger is good enough."},
+     .help = "Accepted, not used: a run takes its own backup; the age of others is not looked at."},
     {.key = "with",
      .type = SHAPE_OBJECT,
      AT(backup_spec, with),

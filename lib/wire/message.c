@@ -232,6 +232,30 @@ static int read_report(const Lockstep__V1__AgentReport *m, struct wire_report *r
     return err;
 }
 
+#define TIME_MS_MAX ((int64_t)1 << 52)
+
+/* A place may say anything: what is kept of it is bounded and plain. */
+static void tame(struct arena *arena, struct wire_report *report)
+{
+    struct outcome *outcome = &report->outcome;
+    struct wire_hello *hello = &report->hello;
+    outcome->message = wire_plain(arena, outcome->message, LIMIT_ERROR_BYTES, false);
+    if (outcome->log_tail != NULL) {
+        outcome->log_tail = wire_plain(arena, outcome->log_tail, LIMIT_LOG_TAIL_BYTES, true);
+    }
+    if (outcome->facts != NULL && strlen(outcome->facts) >= LIMIT_FACTS_BYTES) {
+        outcome->facts = NULL;
+    }
+    outcome->started_ms = MIN(MAX(outcome->started_ms, 0), TIME_MS_MAX);
+    outcome->ended_ms = MIN(MAX(outcome->ended_ms, 0), TIME_MS_MAX);
+    report->text = wire_plain(arena, report->text, LIMIT_ERROR_BYTES, false);
+    const char **const words[] = {&hello->node, &hello->version, &hello->boot_id, &hello->os,
+                                  &hello->arch};
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        *words[i] = wire_plain(arena, *words[i], LIMIT_NAME_BYTES + 1, false);
+    }
+}
+
 int wire_report_unpack(struct arena *arena, struct bytes bytes, struct wire_report *ret,
                        struct error *e)
 {
@@ -246,6 +270,7 @@ int wire_report_unpack(struct arena *arena, struct bytes bytes, struct wire_repo
         error_wrap(e, "an agent's report is refused");
         return err;
     }
+    tame(arena, &read);
     *ret = read;
     return 0;
 }

@@ -118,3 +118,24 @@ char *wire_text(struct arena *arena, const char *text)
     /* protobuf-c's structs want char *, and never write */
     return copy != NULL ? copy : (char *)(uintptr_t)text;
 }
+
+char *wire_plain(struct arena *arena, const char *text, size_t bytes_max, bool keep_end)
+{
+    assert(bytes_max > 0);
+    size_t len = text != NULL ? strlen(text) : 0;
+    size_t kept = MIN(len, bytes_max - 1);
+    char *copy = arena_strndup(arena, len == 0 ? "" : keep_end ? text + (len - kept) : text, kept);
+    copy = wire_text(arena, copy);
+    for (char *c = copy; *c != '\0'; c++) {
+        bool control = (unsigned char)*c < 0x20 && *c != '\n' && *c != '\t';
+        bool escape = (unsigned char)c[0] == 0xc2 && (unsigned char)c[1] >= 0x80 &&
+                      (unsigned char)c[1] < 0xa0;
+        if (control || *c == 0x7f) {
+            *c = '?';
+        } else if (escape) {
+            c[0] = '?';
+            c[1] = '?';
+        }
+    }
+    return copy;
+}

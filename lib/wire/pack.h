@@ -5,6 +5,8 @@
 #ifndef LOCKSTEP_WIRE_PACK_H
 #define LOCKSTEP_WIRE_PACK_H
 
+#include <stdbool.h>
+
 #include <protobuf-c/protobuf-c.h>
 
 #include "lib/base/arena.h"
@@ -28,5 +30,8 @@ int wire_unpack(struct arena *arena, const ProtobufCMessageDescriptor *descripto
 
 /* For a string field: valid UTF-8, as every protobuf reader demands. `text` itself when it is; NULL becomes "". */
 char *wire_text(struct arena *arena, const char *text);
+/* What somebody else said, fit to be kept and shown: at most bytes_max - 1 bytes of it (the first, or with `keep_end` the
+ * last), valid UTF-8, and no control characters but line ends and tabs (a terminal would obey them). NULL is "". */
+char *wire_plain(struct arena *arena, const char *text, size_t bytes_max, bool keep_end);
 
 #endif

@@ -26,7 +26,7 @@ from pg import PostgresServer  # noqa: E402
 from unleash_site import (CLUSTER_LOCK, CLUSTER_NAME, NEW, OLD, OWNER, PASSWORD,  # noqa: E402
                           ROWS, TOOL_LOCK, Twin, UnleashSite, by_hand)
 
-EXIT_FAILED, EXIT_PAUSED, EXIT_ABORTED = 1, 3, 4
+EXIT_FAILED, EXIT_PAUSED = 1, 3
 TRIP_S = 120
 MIDDLE = "projects"  # a table that a migration in the middle changes, up and down
 SMALL_DISK = "700M"  # both releases, and little more
@@ -476,7 +476,7 @@ def test_a_disk_that_is_full_while_the_release_is_staged(ls, unmoved):
     shutil.rmtree(unmoved.staged(NEW, SMALL), ignore_errors=True)
     where = unmoved.node_dir(SMALL)
     space = os.statvfs(where)
-    allow_inodes(where, space.f_files - space.f_ffree + 500)
+    allow_inodes(where, space.f_files - space.f_ffree + 15000)
     try:
         is_refused(ls, unmoved, [SMALL, "stage", "full|No space left"])
     finally:

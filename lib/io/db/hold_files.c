@@ -32,7 +32,8 @@ const char *hold_dir(struct arena *arena, const char *state_dir,
                                      secret != NULL && secret->env != NULL ? secret->env : "");
     char hex[DIGEST_HEX_BYTES];
     digest_bytes_hex(where, strlen(where), hex);
-    return arena_printf(arena, "%s/" HOLD_DIRS "/%s-%.*s", state_dir, database->name, DIGEST_DIGITS, hex);
+    return arena_printf(arena, "%s/" HOLD_DIRS "/%s-%.*s", state_dir, database->name, DIGEST_DIGITS,
+                        hex);
 }
 
 static int write_json(struct arena *arena, const char *dir, const char *file, json_t *json,

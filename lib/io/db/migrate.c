@@ -129,8 +129,32 @@ static int blame(struct migrate *m, const struct migration_item *item, int rc, s
     return rc;
 }
 
+/* Words can hide it (a procedure that commits): what ran has run, and nothing says so. The intent that a bare script
+ * has before it goes in after it here, asked already: only a later attempt, a person's answer, runs it once more. */
+static int broke_out(struct migrate *m, const struct migration_item *item,
+                     const struct db_work *work, struct error *e)
+{
+    int rc = db_intent_write(&m->session, work, e);
+    if (rc == 0) {
+        rc = db_intent_asked(&m->session, work, e);
+    }
+    if (rc < 0) {
+        error_wrap(e, "%s ended our transaction by itself, and its intent could not be written",
+                   item->file);
+        return E_UNKNOWN; /* not E_UNAVAILABLE: looking again would run it again */
+    }
+    return error_set(e, E_UNKNOWN,
+                     "%s ended our transaction by itself: its statements have run, and the ledger "
+                     "does not say so. A retry would run it a second time. Abort the run and look "
+                     "at what it made: undo that and mark the script as nontransactional, or %s "
+                     "\"%s\" in the ledger. Then plan and apply again: a new plan goes on from "
+                     "the ledger",
+                     item->file, m->action->down ? "take back" : "enter", item->id);
+}
+
+/* `asked`: an intent of an earlier attempt stands, which goes together with the outcome. */
 static int run_wrapped(struct migrate *m, const struct migration_item *item, const char *sql,
-                       const struct db_work *work, struct error *e)
+                       const struct db_work *work, bool asked, struct error *e)
 {
     struct db_session *s = &m->session;
     int rc = db_begin(s, e);
@@ -139,12 +163,7 @@ static int run_wrapped(struct migrate *m, const struct migration_item *item, con
         if (rc < 0) {
             blame(m, item, rc, e);
         } else if (!s->engine->in_transaction(s)) {
-            /* Words can hide it (a procedure that commits): what ran has run, and says nothing of itself. */
-            return error_set(e, E_UNKNOWN,
-                             "%s ended our transaction by itself: its statements have run, the "
-                             "ledger does not say "
-                             "so. Mark it as nontransactional and look at its effect, then retry",
-                             item->file);
+            return broke_out(m, item, work, e);
         }
     }
     if (rc == 0) {
@@ -152,6 +171,9 @@ static int run_wrapped(struct migrate *m, const struct migration_item *item, con
     }
     if (rc == 0) {
         rc = db_evidence_add(s, work, e);
+    }
+    if (rc == 0 && asked) {
+        rc = db_intent_remove(s, work, e);
     }
     if (rc == 0) {
         rc = db_commit(s, e);
@@ -262,11 +284,9 @@ static int judge_intent(struct migrate *m, const struct migration_item *item, co
     }
     return error_set(e, E_UNKNOWN,
                      "%s may or may not have run (started %s by server process %" PRId64
-                     ", then the %s was lost). The "
-                     "statement is: %s … Look at what it makes (for an index: "
-                     "pg_index.indisvalid), undo what is "
-                     "half-done, then retry",
-                     item->file, intent->at, intent->backend_pid, "connection or the worker",
+                     ", and no outcome is written). The statement is: %s … Look at what it makes "
+                     "(for an index: pg_index.indisvalid), undo what is half-done, then retry",
+                     item->file, intent->at, intent->backend_pid,
                      first_words(&m->scratch, sql, facts));
 }
 
@@ -342,7 +362,7 @@ static int run_item(struct migrate *m, const struct migration_item *item, struct
     if (rc == 0 && go) {
         int64_t started = process_clock_ms();
         rc = item->transactional && !facts.controls_transactions
-                 ? run_wrapped(m, item, sql, &work, e)
+                 ? run_wrapped(m, item, sql, &work, intent.found, e)
                  : run_bare(m, item, sql, &facts, &work, e);
         if (rc == 0) {
             m->ran++;

@@ -9,6 +9,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/str.h"
+#include "lib/io/platform/files.h"
 
 #define HTTP_CONNECT_MS 15000L
 
@@ -262,6 +263,15 @@ static int transfer_once(struct transfer *t, struct arena *arena, const char **u
     return t->begun ? 0 : begin(t);
 }
 
+/* A device or a pipe has no end, a directory no bytes. */
+static bool is_regular(CURL *curl, const char *url)
+{
+    char *path = curl_easy_unescape(curl, url + strlen("file://"), 0, NULL);
+    bool regular = path != NULL && (file_size(path) >= 0 || !file_exists(path));
+    curl_free(path);
+    return regular;
+}
+
 int http_download(const struct http_download *download, struct error *e)
 {
     int r = check_url(download->url, true, e);
@@ -273,6 +283,10 @@ int http_download(const struct http_download *download, struct error *e)
     CURL *curl = new_handle(is_file ? "file" : "http,https", detail);
     if (curl == NULL) {
         return error_set(e, E_LIMIT, "cannot make an HTTP client: out of memory");
+    }
+    if (is_file && !is_regular(curl, download->url)) {
+        curl_easy_cleanup(curl);
+        return error_set(e, E_INVALID, "%s is no regular file", download->url);
     }
     struct transfer t = {.download = download, .curl = curl, .e = e, .is_file = is_file};
     long stall_s = (long)((download->stall_ms > 0 ? download->stall_ms : 60000) / 1000);
