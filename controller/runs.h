@@ -2,9 +2,8 @@
  * The shell of the rollout machine: one struct per run that is not over. It carries out the
  * machine's effects, in order, over the journal and the sessions, and tells watchers.
  *
- *   effect RECORD ──> journal_append            effect SEND ──> waits for its record ──>
- * sessions_send journal durable ──> what waited             outcome, word, time, place up/down ──>
- * the machine
+ *   effect RECORD ──> journal_append       effect SEND ──> waits for its record ──> sessions_send
+ *   journal durable ──> what waited        outcome, word, time, place up or down ──> the machine
  */
 #ifndef LOCKSTEP_CONTROLLER_RUNS_H
 #define LOCKSTEP_CONTROLLER_RUNS_H

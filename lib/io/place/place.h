@@ -7,8 +7,8 @@
  *   <state>/place.db                    the journal
  *   <state>/worker.json                 what a worker needs to know (place_worker_config)
  *   <state>/blobs/SHA256                archives and scripts, by digest
- *   <state>/work/RUN/PHASE.STEP.ATTEMPT/  instruction, log, outcome; `lock` is held while the
- * worker lives <state>/services, holders, permits  what outlives a run (lib/io/platform, lib/io/db)
+ *   <state>/work/RUN/PHASE.STEP.ATTEMPT/  instruction, log, outcome; `lock`: while the worker lives
+ *   <state>/services, holders, permits  what outlives a run (lib/io/platform, lib/io/db)
  */
 #ifndef LOCKSTEP_IO_PLACE_PLACE_H
 #define LOCKSTEP_IO_PLACE_PLACE_H
