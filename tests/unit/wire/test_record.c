@@ -143,7 +143,8 @@ static void records_of_a_place_come_back(void **state)
             assert_string_equal(again.state_name, "chat.mattermost");
             assert_int_equal(again.action.len, 7);
             assert_memory_equal(again.action.data, "{\"a\":\0}", 7);
-            assert_true(again.deadline_ms == INT64_MAX && again.left_ms == 77 && again.fence == UINT64_MAX);
+            assert_true(again.deadline_ms == INT64_MAX && again.left_ms == 77 &&
+                        again.fence == UINT64_MAX);
         }
     }
 }
