@@ -279,7 +279,8 @@ def healthy(server):
 
 @pytest.mark.parametrize("text", [
     b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", PREFACE + SETTINGS, os.urandom(4096), b"\x16\x03\x01\x40\x00" + b"a" * 16384,
-    b"\x15\x03\x03\x00\x02\x02\x28", b"\x17\x03\x03\xff\xff"])
+    b"\x15\x03\x03\x00\x02\x02\x28", b"\x17\x03\x03\xff\xff"],
+    ids=["http1", "plain-http2", "random", "long-hello", "alert", "early-data"])
 def test_closes_what_is_not_tls(impatient, text):
     s = socket.create_connection(("127.0.0.1", impatient.port))
     s.sendall(text)
