@@ -1,4 +1,7 @@
 /* Owns `node list|enroll`. */
+#include <string.h>
+#include <unistd.h>
+
 #include "cli/output.h"
 #include "cli/remote.h"
 #include "cli/verb.h"
@@ -67,7 +70,7 @@ const struct verb verb_node_list = {
     .name = "node list",
     .usage = "",
     .summary = "all nodes and whether their agents are connected",
-    .about = "Prints every node that has a token or a certificate.\n"
+    .about = "Prints every node that has enrolled.\n"
              "\n"
              "--json: {\"nodes\": [{name, enrolled, connected, agent_version, os, arch, address, "
              "seen_ms,\n"
@@ -78,6 +81,18 @@ const struct verb verb_node_list = {
 };
 
 /* ---- enroll ---- */
+
+/* The controller as a node sees it: a loopback address is this machine's own. */
+static const char *reachable_host(struct arena *arena, const char *host)
+{
+    char name[256];
+    bool loopback =
+        str_starts(host, "127.") || str_equal(host, "::1") || str_equal(host, "localhost");
+    if (!loopback || gethostname(name, sizeof(name)) != 0) {
+        return host;
+    }
+    return arena_strndup(arena, name, strnlen(name, sizeof(name)));
+}
 
 static int enroll(struct context *c)
 {
@@ -106,8 +121,8 @@ static int enroll(struct context *c)
             fprintf(stderr,
                     "one use, for %s, until %s; on that node:\n"
                     "  lockstep-agent --controller %s:%u --token TOKEN\n",
-                    name, time_text(c->arena, reply->ends_ms), r.options.host,
-                    (unsigned int)r.options.port);
+                    name, time_text(c->arena, reply->ends_ms),
+                    reachable_host(c->arena, r.options.host), (unsigned int)r.options.port);
         }
     }
     remote_close(&r);

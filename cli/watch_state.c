@@ -228,6 +228,7 @@ static void set_slot(struct watch *w, uint32_t at, struct watch_slot *slot, enum
     if (state == SLOT_DONE && slot->steps_done < steps) {
         slot->state = SLOT_WAITING;
         slot->step = step + 1;
+        slot->attempt = 0; /* attempts count anew with each step */
     }
     p->ended_ms = p->steps_done == p->steps ? at_ms : 0;
 }

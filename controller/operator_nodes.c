@@ -184,8 +184,15 @@ static void look_at_next(struct looking *l)
     lockstep__v1__cluster_status__init(l->status);
     l->reply.clusters[l->reply.n_clusters++] = l->status;
     l->status->summary = operator_summary(c, &l->arena, revision);
-    const char *why =
-        str_empty(l->status->summary->run) ? NULL : runs_why(c, l->status->summary->run);
+    struct stored_run run = {0};
+    const char *why = NULL;
+    if (!str_empty(l->status->summary->run)) {
+        why = runs_why(c, l->status->summary->run);
+        if (why == NULL &&
+            store_run(c->store, &l->arena, l->status->summary->run, &run, NULL) == 0) {
+            why = run.why;
+        }
+    }
     l->status->why = text(arena_strdup(&l->arena, why));
     const Lockstep__V1__Bundle *bundle = NULL;
     if (store_revision(c->store, &l->arena, revision->cluster, revision->number, &whole, &e) == 0) {

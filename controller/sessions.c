@@ -420,6 +420,10 @@ void sessions_call_closed(struct controller *c, struct rpc_call *call)
     }
     *link = s->next;
     log_line(PROGRAM, "node %s is gone", s->node);
+    struct error e = {0};
+    if (store_node_left(c->store, s->node, act_now_ms(), &e) < 0) {
+        controller_fail(c, &e);
+    }
     give_up_observations(c, s->node);
     runs_place_down(c, s->node);
     free(s->node);

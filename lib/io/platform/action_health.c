@@ -177,6 +177,21 @@ static int be_healthy(struct health *h, struct error *e)
     return r;
 }
 
+/* A retry asks for a healthy service: one that died since the step before started it is started again. */
+static int start_what_died(struct act *act, const struct health_action *a,
+                           const struct service_place *place, struct error *e)
+{
+    struct service_status now;
+    int r = act->attempt > 1 && a->service != NULL ? service_state(place, &now, e) : 0;
+    if (r < 0 || act->attempt <= 1 || a->service == NULL || now.running) {
+        return r;
+    }
+    act_log(act, "it is down: this retry starts it again");
+    struct service_action start = {
+        .verb = SERVICE_START, .service = a->service, .layout = a->layout};
+    return act_service(act, &(struct action){.service = &start}, e);
+}
+
 int act_health(struct act *act, const struct action *action, struct error *e)
 {
     const struct health_action *a = action->health;
@@ -191,7 +206,10 @@ int act_health(struct act *act, const struct action *action, struct error *e)
                                  .state_dir = act->state_dir,
                                  .layout = a->layout,
                                  .program = act->program}};
-    int r = a->service != NULL ? service_state(&h.place, &h.first, e) : 0;
+    int r = start_what_died(act, a, &h.place, e);
+    if (r == 0 && a->service != NULL) {
+        r = service_state(&h.place, &h.first, e);
+    }
     if (r == 0) {
         arena_init(&h.scratch);
         asking.arena = &h.scratch;

@@ -203,6 +203,12 @@ int store_node_enrolled(struct store *s, const char *node, const char *serial, i
         ARG_TEXT(node), ARG_TEXT(serial), ARG_INT(ends_ms));
 }
 
+int store_node_left(struct store *s, const char *node, int64_t seen_ms, struct error *e)
+{
+    return SQLITE_RUN(s->db, e, "UPDATE node SET seen_ms = ? WHERE name = ?", ARG_INT(seen_ms),
+                      ARG_TEXT(node));
+}
+
 int store_node_renewed(struct store *s, const char *node, const char *serial, int64_t ends_ms,
                        struct error *e)
 {

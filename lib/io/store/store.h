@@ -58,6 +58,9 @@ int store_node_renewed(struct store *s, const char *node, const char *serial, in
 int store_node_check(struct store *s, const char *node, const char *serial, struct error *e);
 int store_node_seen(struct store *s, const struct stored_node *node, struct error *e);
 
+/* When the controller last had it: kept when it goes away. */
+int store_node_left(struct store *s, const char *node, int64_t seen_ms, struct error *e);
+
 /* ---- revisions of clusters ---- */
 struct stored_revision {
     const char *cluster;

@@ -302,6 +302,18 @@ static void a_retry_that_succeeds_takes_the_failure_away(void **state)
     assert_int_equal(w->watch.failure_count, 0);
 }
 
+static void the_step_behind_a_retried_one_is_not_taken_for_late(void **state)
+{
+    struct world *w = *state;
+    begin(w);
+    STEP(w, 100, 2, 0, "app-1", "failed", .took_ms = 50, .message = "it does not start");
+    STEP(w, 200, 2, 0, "app-1", "under-way", .attempt = 2);
+    STEP(w, 300, 2, 0, "app-1", "done", .took_ms = 50, .attempt = 2);
+    assert_true(step(w, MOMENT(400, 2, 1, "app-1", "under-way", .took_ms = 0)));
+    assert_true(step(w, MOMENT(900, 2, 1, "app-1", "done", .took_ms = 450)));
+    assert_int_equal(w->watch.steps_done, 2);
+}
+
 /* A terminal of ten rows and a thousand nodes: what fails is shown, the rest is counted. */
 static void stays_within_the_terminal(void **state)
 {
@@ -462,6 +474,7 @@ int main(void)
         TEST(draws_phases_and_the_nodes_of_the_running_one),
         TEST(draws_a_pause_with_what_to_do),
         TEST(a_retry_that_succeeds_takes_the_failure_away),
+        TEST(the_step_behind_a_retried_one_is_not_taken_for_late),
         TEST(stays_within_the_terminal),
         TEST(the_tables_say_what_ran_where_and_how_long_nodes_were_down),
         TEST(a_second_start_of_a_step_is_not_hidden),

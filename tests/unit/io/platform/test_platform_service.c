@@ -348,6 +348,29 @@ static void a_service_that_dies_while_watched_fails_at_once(void **state)
     scratch_says(&e, "out of memory");
 }
 
+static void a_retried_health_starts_what_died(void **state)
+{
+    struct scratch *s = *state;
+    struct error e = {0};
+    struct service_place place = place_of(s, "#!/bin/sh\ntest -e fixed || exit 7\nexec sleep 65\n");
+    struct command_check fine = {.command = {.argv = ARGV("true")}};
+    struct check check = {.command = &fine, .consecutive = 1, .every_ms = 10, .within_ms = 5000};
+    struct health_action health = {
+        .checks = {&check, 1}, .service = &service, .layout = place.layout};
+    struct action action = {.health = &health};
+    assert_int_not_equal(service_start(&place, &e), 0);
+    s->act.attempt = 1;
+    assert_int_equal(act_health(&s->act, &action, &e), E_IO);
+    scratch_write(s, "opt/app/fixed", "", 0600);
+    assert_int_equal(act_health(&s->act, &action, &e), E_IO);
+    s->act.attempt = 2;
+    scratch_ok(act_health(&s->act, &action, &e), &e);
+    struct service_status now;
+    scratch_ok(service_state(&place, &now, &e), &e);
+    assert_true(now.running);
+    scratch_ok(service_stop(&place, &e), &e);
+}
+
 static void a_log_counts_from_the_start_of_the_service(void **state)
 {
     struct scratch *s = *state;
@@ -495,6 +518,7 @@ int main(int argc, char **argv)
         T(starts_nothing_while_denied_or_not_permitted),
         T(healthy_is_n_in_a_row),
         T(a_service_that_dies_while_watched_fails_at_once),
+        T(a_retried_health_starts_what_died),
         T(a_log_counts_from_the_start_of_the_service),
         T(waits_for_a_line_and_sees_a_stall),
         T(announces_and_fails_when_refused),
