@@ -311,7 +311,7 @@ void phases_stage(struct compiler *c, const struct members *members)
             step->retries = STAGE_RETRIES;
             struct stage_action *a = ARENA_NEW(c->arena, struct stage_action);
             *a = (struct stage_action){artifact_of(release), c->layout,
-                                       c->app->layout->allow_special};
+                                       c->app->layout->allow_special, c->app->layout->owner};
             step->action->stage = a;
         }
     }

@@ -283,6 +283,7 @@ static const struct field stage_fields[] = {
     {.key = "allow_special",
      .type = SHAPE_BOOL,
      .offset = offsetof(struct stage_action, allow_special)},
+    {.key = "owner", .type = SHAPE_STRING, .offset = offsetof(struct stage_action, owner)},
 };
 static const struct shape stage_shape = SHAPE("stage", stage_action, stage_fields);
 

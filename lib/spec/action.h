@@ -101,6 +101,7 @@ struct stage_action {
     const char *layout;
     bool allow_special; /* device nodes, fifos, setuid and setgid bits: refused unless the spec says
                            so */
+    const char *owner;  /* user[:group] of the tree; NULL: as what is installed, or its parent */
 };
 struct deny_action {
     const char *reason; /* "run 1f…: migrating 2.0.0 -> 1.1.0" */

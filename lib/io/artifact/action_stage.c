@@ -52,7 +52,10 @@ static int unpack(struct act *act, const struct stage_action *a, const char *hal
                                      .allow_special = a->allow_special,
                                      .progress = tell_unpacked,
                                      .context = act};
-    tree_owner(a->layout, &options.uid, &options.gid);
+    r = tree_owner(a->layout, a->owner, &options.uid, &options.gid, e);
+    if (r < 0) {
+        return r;
+    }
     struct archive_summary summary;
     r = archive_unpack(act->arena, &options, &summary, e);
     if (r < 0) {

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,18 +50,55 @@ void tree_unlock(int lock)
     close(lock);
 }
 
-void tree_owner(const char *layout, int64_t *ret_uid, int64_t *ret_gid)
+static int named_owner(struct arena *arena, const char *owner, int64_t *ret_uid, int64_t *ret_gid,
+                       struct error *e)
+{
+    const char *colon = strchr(owner, ':');
+    const char *user = colon != NULL ? arena_strndup(arena, owner, (size_t)(colon - owner)) : owner;
+    const struct passwd *account = getpwnam(user);
+    if (account == NULL) {
+        return error_set(e, E_NOT_FOUND,
+                         "there is no user \"%s\" on this machine: create it, or change `owner:`",
+                         user);
+    }
+    *ret_uid = account->pw_uid;
+    *ret_gid = account->pw_gid;
+    const struct group *group = colon != NULL ? getgrnam(colon + 1) : NULL;
+    if (colon != NULL && group == NULL) {
+        return error_set(e, E_NOT_FOUND,
+                         "there is no group \"%s\" on this machine: create it, or change `owner:`",
+                         colon + 1);
+    }
+    *ret_gid = group != NULL ? group->gr_gid : *ret_gid;
+    return 0;
+}
+
+int tree_owner(const char *layout, const char *owner, int64_t *ret_uid, int64_t *ret_gid,
+               struct error *e)
 {
     *ret_uid = -1;
     *ret_gid = -1;
     struct arena arena;
     arena_init(&arena);
     struct stat st;
-    if (geteuid() == 0 && stat(path_existing(&arena, layout), &st) == 0) {
+    int r = 0;
+    if (owner != NULL) {
+        r = named_owner(&arena, owner, ret_uid, ret_gid, e);
+    } else if (geteuid() == 0 && stat(path_existing(&arena, layout), &st) == 0) {
         *ret_uid = st.st_uid;
         *ret_gid = st.st_gid;
     }
+    if (r == 0 && geteuid() != 0 && *ret_uid >= 0) {
+        if (*ret_uid != (int64_t)geteuid()) {
+            r = error_set(e, E_DENIED,
+                          "the tree shall belong to %s, and this agent does not run as root",
+                          owner);
+        }
+        *ret_uid = -1;
+        *ret_gid = -1;
+    }
     arena_deinit(&arena);
+    return r;
 }
 
 int tree_is_plain(const char *path, bool *ret_exists, struct error *e)

@@ -45,8 +45,10 @@ struct tree_writer *tree_writer_free(struct tree_writer *w);
 /* Makes the store and holds it for this process alone until tree_unlock(); waits until deadline_ms (wall clock, 0: 10 s). */
 int tree_lock(const char *store, int64_t deadline_ms, int *ret_lock, struct error *e);
 void tree_unlock(int lock);
-/* Owner of the installed tree, or of the nearest parent that exists; -1, -1 unless the program runs as root. */
-void tree_owner(const char *layout, int64_t *ret_uid, int64_t *ret_gid);
+/* The owner that a spec names ("user", "user:group"; E_NOT_FOUND: not on this machine), else that of the installed tree, or of the
+ * nearest parent that exists; -1, -1 unless the program runs as root (E_DENIED when a spec names another user than its own). */
+int tree_owner(const char *layout, const char *owner, int64_t *ret_uid, int64_t *ret_gid,
+               struct error *e);
 /* Plain directory, on the same file system as its parent. *ret_exists false: not there. E_INVALID says what else it is. */
 int tree_is_plain(const char *path, bool *ret_exists, struct error *e);
 int tree_writable(const char *directory, struct error *e);

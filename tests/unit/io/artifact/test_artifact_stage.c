@@ -13,6 +13,7 @@
 #include "lib/io/artifact/archive.h"
 #include "lib/io/artifact/artifact.h"
 #include "lib/io/artifact/download.h"
+#include "lib/io/artifact/tree.h"
 #include "lib/io/platform/digest.h"
 #include "tests/unit/io/platform/http_server.h"
 
@@ -229,6 +230,26 @@ static int stage(struct scratch *s, const char *version, struct error *e)
     return act_stage(&s->act, &action, e);
 }
 
+static void the_owner_is_who_the_spec_names(void **state)
+{
+    struct scratch *s = *state;
+    struct error e = {0};
+    int64_t uid = 0;
+    int64_t gid = 0;
+    const char *layout = scratch_path(s, "opt/app");
+    assert_int_equal(tree_owner(layout, "nobody-of-that-name", &uid, &gid, &e), E_NOT_FOUND);
+    scratch_says(&e, "nobody-of-that-name");
+    assert_int_equal(tree_owner(layout, "root:no-such-group", &uid, &gid, &e), E_NOT_FOUND);
+    scratch_says(&e, "no-such-group");
+    if (geteuid() == 0) {
+        scratch_ok(tree_owner(layout, "daemon:bin", &uid, &gid, &e), &e);
+        assert_int_equal(uid, 1);
+        assert_int_equal(gid, 2);
+    } else {
+        assert_int_equal(tree_owner(layout, "daemon", &uid, &gid, &e), E_DENIED);
+    }
+}
+
 static void stages_once_and_finds_it_again(void **state)
 {
     struct scratch *s = *state;
@@ -385,6 +406,7 @@ int main(void)
         T(refuses_special_files_unless_allowed),
         T(refuses_what_is_no_archive),
         T(reads_a_folder_in_order_with_and_without_a_wrapper),
+        T(the_owner_is_who_the_spec_names),
         T(stages_once_and_finds_it_again),
         T(leaves_no_tree_behind_when_the_archive_is_refused),
         T(fetches_resumes_and_proves),
