@@ -319,7 +319,9 @@ def test_comes_to_the_same_end_with_one_crash_of_the_controller(variable, make_s
     length = ls.journal_last(journal) + 1 - first
     for version, migrations in (("1.0.0", DOWN), ("2.0.0", UP)):
         # The way down loses nothing on PostgreSQL, so it has no backup: two records less than the way up.
-        number = ls.journal_last(journal) + draw.randint(1, length - 2)
+        # The executor's first record is the fence of the start itself: the others die under way.
+        first_record = 2 if journal == "place" else 1
+        number = ls.journal_last(journal) + draw.randint(first_record, length - 2)
         assert trip(ls, site, version, "lockstepd", variable, [number], migrations) == 1, number
 
 
