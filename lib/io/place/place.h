@@ -2,13 +2,14 @@
  * A place: where steps run. It carries out the effects of the agent machine (lib/core/agent.h): a
  * journal of its own, one worker process per action, answers from the journal. The node's agent is
  * a place behind a gRPC session; the executor of databases is a place inside lockstepd. Orders come
- * in, reports go out, as the messages of proto/agent.proto.
+ * in, reports go out (lib/wire/message.h).
  *
- *   <state>/place.db                    the journal
- *   <state>/worker.json                 what a worker needs to know (place_worker_config)
- *   <state>/blobs/SHA256                archives and scripts, by digest
- *   <state>/work/RUN/PHASE.STEP.ATTEMPT/  instruction, log, outcome; `lock`: while the worker lives
- *   <state>/services, holders, permits  what outlives a run (lib/io/platform, lib/io/db)
+ * In its state directory:
+ *   place.db                          the journal
+ *   worker.json                       what a worker needs to know (place_worker_config)
+ *   blobs/SHA256                      archives and scripts, by digest
+ *   work/RUN/PHASE.STEP.ATTEMPT/      instruction, log, outcome; `lock`: while the worker lives
+ *   services, holders, permits        what outlives a run (lib/io/platform, lib/io/db)
  */
 #ifndef LOCKSTEP_IO_PLACE_PLACE_H
 #define LOCKSTEP_IO_PLACE_PLACE_H
