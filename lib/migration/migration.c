@@ -34,6 +34,16 @@ const struct migration *migration_find(const struct migration_set *set, const ch
     return NULL;
 }
 
+int migration_whole(struct arena *arena, struct bytes text, bool down UNUSED,
+                    struct migration_pieces *ret, struct error *e UNUSED)
+{
+    struct migration_piece *piece = ARENA_NEW(arena, struct migration_piece);
+    *piece = (struct migration_piece){
+        .sql = arena_strndup(arena, (const char *)text.data, text.len), .len = text.len, .line = 1};
+    *ret = (struct migration_pieces){piece, 1};
+    return 0;
+}
+
 /* Sorted by id, so that a way over thousands of migrations stays fast. */
 struct lookup {
     const struct migration **items;

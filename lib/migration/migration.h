@@ -17,7 +17,7 @@
 
 /* A file of a migration folder, as found in a release's artifact. */
 struct migration_file {
-    const char *name; /* without the folder */
+    const char *name; /* below the folder: "000001_a.up.sql", "1663569995_a/up.sql" */
     struct bytes text;
     const char *sha256; /* of text; computed by the caller (this floor does no digests) */
 };
@@ -28,12 +28,16 @@ struct migration_script {
     const char *sha256;
     bool empty;         /* nothing but blanks and comments */
     bool transactional; /* wrapped in one transaction with the ledger's row */
+    bool concurrent;    /* works on an index concurrently */
+    bool delegated;     /* not SQL (goose's .go): the application's own migrator runs it */
     const char *lossy;  /* what is lost, in words ("drops column entries.author_email"), or NULL */
 };
 
 struct migration {
-    const char *id; /* what the ledger knows it by (morph: the name) */
+    const char *id; /* what the ledger knows it by: morph the name, the others the number as text */
     int64_t version;
+    int64_t previous;       /* the version before it in the set; -1: it is the first */
+    struct strings parents; /* sourcegraph: ids that must be applied before it */
     struct migration_script up, down;
 };
 
@@ -41,6 +45,25 @@ struct migration {
 struct migration_set {
     struct migration *items;
     size_t count;
+};
+
+/* One text as it goes to the server in one piece, and where it begins in its file. */
+struct migration_piece {
+    const char *sql; /* NUL-terminated */
+    size_t len;
+    int line; /* from 1 */
+};
+struct migration_pieces {
+    struct migration_piece *items;
+    size_t count;
+};
+
+/* What migration_way() finds. */
+struct migration_way {
+    struct migration *up;
+    size_t up_count;
+    struct migration *down;
+    size_t down_count;
 };
 
 struct migration_format {
@@ -51,12 +74,31 @@ struct migration_format {
                 struct migration_set *ret, struct error *e);
     /* The order in which `items` (a subset of a set) go down. Sorts in place. */
     void (*sort_down)(struct migration *items, size_t count);
+    /* What the tool sends to the server for one direction of a file, piece by piece; E_INVALID with line and rule
+     * where the tool would refuse the file. */
+    int (*pieces)(struct arena *arena, struct bytes text, bool down, struct migration_pieces *ret,
+                  struct error *e);
+    /* The applied ids that a ledger's ids mean; NULL: they are themselves. golang-migrate's one row means all up to it.
+     * `known` is the set that explains it. E_INVALID: the set does not know it. */
+    int (*applied)(struct arena *arena, const struct migration_set *known,
+                   const struct strings *ledger, struct strings *ret, struct error *e);
+    /* May `way` be gone from `applied`? NULL: any. E_INVALID names what the tool would refuse or skip in silence (a late
+     * file). */
+    int (*check_way)(const struct migration_set *target, const struct strings *applied,
+                     const struct migration_way *way, struct error *e);
+    /* The part of a set up to and with migration `id`, in up order; NULL: those whose version is not higher. */
+    int (*until)(struct arena *arena, const struct migration_set *set, const char *id,
+                 struct migration_set *ret, struct error *e);
 };
 
 extern const struct migration_format *const migration_formats[];
 extern const size_t migration_formats_count;
 /* NULL for FORMAT_NONE and FORMAT_EXTERNAL. */
 const struct migration_format *migration_format_get(enum migration_format_kind kind);
+
+/* `pieces` of formats that send a file as it is. */
+int migration_whole(struct arena *arena, struct bytes text, bool down, struct migration_pieces *ret,
+                    struct error *e);
 
 const struct migration *migration_find(const struct migration_set *set, const char *id);
 
@@ -65,19 +107,11 @@ const struct migration *migration_find(const struct migration_set *set, const ch
  *   down: applied ones that are not in target, in down order, with the scripts of `newer`
  * An applied id that neither set knows is E_INVALID (another version's work: it cannot be undone). A needed down
  * script that is missing is E_INVALID with its name. Both lists may be non-empty (a mixed ledger). */
-struct migration_way {
-    struct migration *up;
-    size_t up_count;
-    struct migration *down;
-    size_t down_count;
-};
 int migration_way(struct arena *arena, const struct migration_format *format,
                   const struct strings *applied, const struct migration_set *newer,
                   const struct migration_set *target, struct migration_way *ret, struct error *e);
 
-/* A first look at what a script loses: DROP TABLE, DROP SCHEMA, DROP COLUMN, DELETE, TRUNCATE, type changes outside of
- * strings, comments and function bodies (the body of a DO runs, so it is looked into), in words; NULL when nothing was
- * seen. Words, not a parser: the SQL lint of a later issue replaces it. */
+/* What a script loses, in words; NULL when nothing was seen (lint.h knows more of it). */
 const char *migration_lossy(struct arena *arena, struct bytes sql);
 
 #endif

@@ -130,6 +130,7 @@ static int join(struct arena *arena, const struct parsed *scripts, size_t count,
             last = &set->items[set->count++];
             last->id = p->name;
             last->version = p->version;
+            last->previous = set->count > 1 ? last[-1].version : -1;
         }
         struct migration_script *script = p->down ? &last->down : &last->up;
         if (script->file != NULL) {
@@ -187,4 +188,5 @@ const struct migration_format migration_format_morph = {
     .name = "morph",
     .read = morph_read,
     .sort_down = morph_sort_down,
+    .pieces = migration_whole,
 };

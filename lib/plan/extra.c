@@ -214,7 +214,8 @@ static void complete(struct compiler *c, struct action *a, const struct hop_stat
     if (a->sql != NULL && database != NULL) {
         const struct cluster_database_spec *d = cluster_database(c->cluster, database);
         if (d != NULL) {
-            a->sql->database = (struct database_ref){d->name, d->url, d->password, d->url_from};
+            a->sql->database = (struct database_ref){
+                .name = d->name, .url = d->url, .password = d->password, .url_secret = d->url_from};
         }
     }
 }

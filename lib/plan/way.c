@@ -328,7 +328,8 @@ static bool init_database(struct compiler *c, const struct hop_state *hop,
     if (d == NULL) {
         return false;
     }
-    db->ref = (struct database_ref){d->name, d->url, d->password, d->url_from};
+    db->ref = (struct database_ref){d->name, d->url, d->password, d->url_from,
+                                    app->migrations != NULL ? app->migrations->ledger : NULL};
     db->place = str_empty(d->via) ? PLAN_CONTROLLER : d->via;
     if (db->format == FORMAT_EXTERNAL) {
         db->external = app->migrations->external;

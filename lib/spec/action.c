@@ -7,7 +7,8 @@
 
 #include "lib/spec/table.h"
 
-static const char *const format_words[] = {"", "morph", "external", NULL};
+const char *const migration_format_words[] = {
+    "", "morph", "golang-migrate", "goose", "sourcegraph", "external", NULL};
 
 /* ---- secrets, commands ---- */
 
@@ -459,6 +460,11 @@ static const struct field database_ref_fields[] = {
      .type = SHAPE_OBJECT,
      .offset = offsetof(struct database_ref, url_secret),
      .shape = &secret_shape},
+    {.key = "ledger_name",
+     .type = SHAPE_STRING,
+     .offset = offsetof(struct database_ref, ledger),
+     .pattern = TABLE_PATTERN,
+     .pattern_help = TABLE_HELP},
 };
 static const struct shape database_ref_shape = SHAPE("database", database_ref, database_ref_fields);
 
@@ -467,8 +473,8 @@ static const struct field ledger_fields[] = {
      .type = SHAPE_STRING,
      .offset = offsetof(struct ledger, table),
      .required = true,
-     .pattern = "[A-Za-z_][A-Za-z0-9_$]*(\\.[A-Za-z_][A-Za-z0-9_$]*)?",
-     .pattern_help = "a table's name, or schema.table",
+     .pattern = TABLE_PATTERN,
+     .pattern_help = TABLE_HELP,
      .help = "The table of applied migrations."},
     {.key = "column",
      .type = SHAPE_STRING,
@@ -489,7 +495,7 @@ const struct shape ledger_shape =
 #define FORMAT_FIELD(struct_)                                                                      \
     {                                                                                              \
         .key = "format", .type = SHAPE_ENUM, .offset = offsetof(struct struct_, format),           \
-        .words = format_words                                                                      \
+        .words = migration_format_words                                                            \
     }
 #define LEDGER_FIELD(struct_)                                                                      \
     {                                                                                              \
@@ -516,6 +522,14 @@ static const struct field migration_item_fields[] = {
     {.key = "transactional",
      .type = SHAPE_BOOL,
      .offset = offsetof(struct migration_item, transactional)},
+    {.key = "concurrent",
+     .type = SHAPE_BOOL,
+     .offset = offsetof(struct migration_item, concurrent)},
+    {.key = "previous",
+     .type = SHAPE_INT,
+     .offset = offsetof(struct migration_item, previous),
+     .min = -1,
+     .fallback = -1},
     {.key = "lossy", .type = SHAPE_STRING, .offset = offsetof(struct migration_item, lossy)},
 };
 static const struct shape migration_item_shape =

@@ -169,18 +169,31 @@ struct database_ref {
     const char *url; /* postgres://user@host:port/db, sqlite:///path */
     struct secret *password;
     struct secret *url_secret; /* the whole URL from a file or the environment */
+    const char *
+        ledger; /* a native format's ledger, where it has not the tool's own name (docs/MIGRATIONS.md); NULL */
 };
 struct ledger { /* how the external tool's ledger is read */
     const char *table;
     const char *column; /* the id of an applied migration */
 };
-enum migration_format_kind { FORMAT_NONE, FORMAT_MORPH, FORMAT_EXTERNAL };
+enum migration_format_kind {
+    FORMAT_NONE,
+    FORMAT_MORPH,
+    FORMAT_GOLANG_MIGRATE,
+    FORMAT_GOOSE,
+    FORMAT_SOURCEGRAPH,
+    FORMAT_EXTERNAL
+};
+extern const char *const migration_format_words[]; /* by kind; ends with NULL */
 struct migration_item {
     const char *id; /* the ledger's name: morph "create_posts" */
     int64_t version;
     const char *file;   /* file name, for people */
     const char *sha256; /* of the SQL that runs: a blob at the controller */
     bool transactional;
+    bool
+        concurrent; /* works on an index concurrently: the tool's own lock is given back meanwhile */
+    int64_t previous;  /* golang-migrate: what its ledger says after the way down; -1: nothing */
     const char *lossy; /* what it loses, NULL when nothing is known to be lost */
 };
 struct db_lock_action {

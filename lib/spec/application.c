@@ -219,18 +219,23 @@ static const struct shape external_shape =
     SHAPE("external migrator", external_spec, external_fields,
           .help = "A migrator of the application's own, started once.");
 
-static const char *const format_words[] = {"", "morph", "external", NULL};
-
 static const struct field migrations_fields[] = {
     {.key = "format",
      .type = SHAPE_ENUM,
      AT(migrations_spec, format),
-     .words = format_words,
+     .words = migration_format_words,
      .help = "The format of the migration files; external with external:."},
     {.key = "dir",
      .type = SHAPE_STRING,
      AT(migrations_spec, dir),
      .help = "The folder of the migration files inside the artifact."},
+    {.key = "ledger",
+     .type = SHAPE_STRING,
+     AT(migrations_spec, ledger),
+     .pattern = TABLE_PATTERN,
+     .pattern_help = TABLE_HELP,
+     .help = "The ledger's name, where it is not the tool's own default; for sourcegraph what its "
+             "column schema says."},
     {.key = "external",
      .type = SHAPE_OBJECT,
      AT(migrations_spec, external),

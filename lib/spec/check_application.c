@@ -209,11 +209,16 @@ static void check_migrations(const struct checker *c, const struct migrations_sp
                   "migrations need format: morph with dir:, or external: with the tool's commands");
         break;
     case FORMAT_MORPH:
+    case FORMAT_GOLANG_MIGRATE:
+    case FORMAT_GOOSE:
+    case FORMAT_SOURCEGRAPH:
         if (m->external != NULL) {
-            check_say(c, &m->external, "format: morph and external: exclude each other");
+            check_say(c, &m->external, "format: %s and external: exclude each other",
+                      migration_format_words[m->format]);
         }
         if (m->dir == NULL) {
-            check_say(c, &m->format, "format: morph needs dir:, the folder of the migration files");
+            check_say(c, &m->format, "format: %s needs dir:, the folder of the migration files",
+                      migration_format_words[m->format]);
         }
         break;
     case FORMAT_EXTERNAL:

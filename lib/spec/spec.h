@@ -69,8 +69,9 @@ struct external_spec { /* an external migrator */
 enum external_from { EXTERNAL_NEWER };
 
 struct migrations_spec {
-    int format;      /* enum migration_format_kind: `format: morph` */
-    const char *dir; /* inside the artifact */
+    int format;         /* enum migration_format_kind: `format: morph` */
+    const char *dir;    /* inside the artifact */
+    const char *ledger; /* database_ref.ledger; NULL: the tool's own name */
     struct external_spec *external;
 };
 

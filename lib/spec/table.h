@@ -18,6 +18,8 @@
 
 /* Also in the schema, so ECMA and POSIX must both know them. */
 #define SHA256_PATTERN "[0-9a-f]{64}"
+#define TABLE_PATTERN  "[A-Za-z_][A-Za-z0-9_$]*(\\.[A-Za-z_][A-Za-z0-9_$]*)?"
+#define TABLE_HELP     "a table's name, or schema.table"
 #define SHA256_HELP    "64 hexadecimal digits in lower case"
 
 extern const struct shape env_value_shape;

@@ -7,9 +7,17 @@
 
 #include "lib/io/db/evidence.h"
 
+/* A migration that the tool's own marks say was begun and not ended. */
+enum db_ledger_mark { DB_MARK_NONE, DB_MARK_PENDING, DB_MARK_FAILED };
+
 struct db_ledger {
     bool exists;
-    struct strings ids; /* sorted by bytes */
+    struct strings ids; /* sorted by bytes; as the ledger says it (migration_format.applied) */
+    enum db_ledger_mark mark; /* golang-migrate's dirty, Sourcegraph's pending or failed row */
+    const char *mark_id;      /* of which migration; NULL without a mark */
+    bool mark_down;           /* on its way down (golang-migrate cannot say: false) */
+    const char *
+        mark_words; /* what stands there, for people: "dirty", "failed at …: relation x does not exist" */
 };
 
 enum db_lease { DB_LEASE_OURS, DB_LEASE_OTHERS };
@@ -21,10 +29,24 @@ struct db_format {
     int (*ledger_create)(struct db_session *s, struct error *e);
     int (*ledger_read)(struct db_session *s, struct arena *arena, struct db_ledger *ret,
                        struct error *e);
+    /* As the tool does before a script; NULL: nothing. In the script's own transaction, or, for a script that cannot be
+     * wrapped, in one of its own before it (a crash then leaves the tool's own mark). Begun again is no error. */
+    int (*ledger_begin)(struct db_session *s, const struct migration_item *item, bool down,
+                        struct error *e);
+    /* As the tool does when a script that was begun on its own failed; NULL: nothing (the mark stays). */
+    int (*ledger_failed)(struct db_session *s, const struct migration_item *item, bool down,
+                         const char *words, struct error *e);
+    /* Takes the mark back, as if it had never begun; NULL: there are no marks. For a person who says so. */
+    int (*ledger_forget)(struct db_session *s, const struct migration_item *item, bool down,
+                         struct error *e);
     /* As the tool does after a script; within the caller's transaction. E_CONFLICT: the row was not as expected. */
     int (*ledger_up)(struct db_session *s, const struct migration_item *item, struct error *e);
     int (*ledger_down)(struct db_session *s, const struct migration_item *item, struct error *e);
-    /* The tool's own lock, where the engine has one of it; all NULL: the format has none. Within one transaction
+    /* The tool's own session locks on this engine, in the order in which they are taken; NULL or none: it has none.
+     * Keys as db_engine.advisory_* want them. The holder's session holds them beside ours. */
+    int (*advisory_keys)(struct db_session *s, struct arena *arena, struct strings *ret,
+                         struct error *e);
+    /* The tool's own lock row (a lease), where the engine has one of it; all NULL: the format has none. Within one transaction
      * with the holder's row: self->tool_lease is what we wrote last (take: what a dead holder of ours wrote).
      * *ret_words says who has it when it is not ours. */
     bool (*has_lease)(const struct db_session *s);

@@ -68,8 +68,10 @@ static int read_url(struct db_session *s, const struct database_ref *ref, const 
 int db_open(struct db_session *s, struct arena *arena, const struct database_ref *ref,
             const struct db_options *options, struct error *e)
 {
-    *s = (struct db_session){
-        .arena = arena, .name = ref->name != NULL ? ref->name : "?", .place = "?"};
+    *s = (struct db_session){.arena = arena,
+                             .name = ref->name != NULL ? ref->name : "?",
+                             .place = "?",
+                             .ledger = ref->ledger};
     s->options = *options;
     const char *url = NULL;
     int rc = read_url(s, ref, &url, e);

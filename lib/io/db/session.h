@@ -54,11 +54,13 @@ struct db_options {
 struct act;
 struct db_engine;
 struct db_holder; /* evidence.h */
+struct db_object; /* fingerprint.h */
 
 struct db_session {
     const struct db_engine *engine;
     struct arena *arena; /* borrowed; names and messages only */
     const char *name;    /* of the database in the spec */
+    const char *ledger;  /* database_ref.ledger: NULL where the format's own name is meant */
     const char
         *place;   /* "host:5432/chat as mm", "/var/lib/app.db": for messages, never a password */
     void *handle; /* owned by the engine */
@@ -86,7 +88,7 @@ struct db_lock_state {
         words; /* "run 1f…, host a, pid 12, since …; backend 77, lockstep 1f…, 10.0.0.1": for people */
 };
 
-enum db_engine_kind { DB_POSTGRES, DB_SQLITE };
+enum db_engine_kind { DB_POSTGRES, DB_SQLITE, DB_MARIADB };
 
 /* What each engine can do. Every function that fails sets *e and s->fault. */
 struct db_engine {
@@ -101,7 +103,8 @@ struct db_engine {
     /* One statement; parameters are $1, $2 … as text (NULL: SQL's NULL). ret may be NULL. */
     int (*query)(struct db_session *s, struct arena *arena, const char *sql,
                  const char *const *params, size_t count, struct db_rows *ret, struct error *e);
-    const char *begin; /* a transaction that is going to write */
+    const char *begin;           /* a transaction that is going to write */
+    bool schema_in_transactions; /* CREATE, ALTER, DROP roll back; MariaDB commits at each */
     bool (*in_transaction)(const struct db_session *s);
 
     int (*identity)(struct db_session *s, struct arena *arena, const char **ret, struct error *e);
@@ -130,17 +133,30 @@ struct db_engine {
     /* Makes sure that no earlier session of the same run and step is still at work; ends it where it is. */
     int (*sole_worker)(struct db_session *s, const char *run, const char *step, int64_t deadline_ms,
                        struct error *e);
-    /* A tool's advisory lock, "123" or "1,2". Engines without advisory locks say free. */
+    /* A tool's session lock by its key: PostgreSQL "123" or "1,2" (pg_advisory_lock), MariaDB the name (GET_LOCK). Never
+     * waits inside the server. Engines without such locks say free, and got. */
     int (*advisory_state)(struct db_session *s, struct arena *arena, const char *key,
                           struct db_lock_state *ret, struct error *e);
+    int (*advisory_try)(struct db_session *s, const char *key, bool *ret, struct error *e);
+    int (*advisory_release)(struct db_session *s, const char *key, struct error *e);
+    /* The schema as a sorted list (fingerprint.h), without Lockstep's own tables, and without a tool's ledger. */
+    int (*objects)(struct db_session *s, struct arena *arena, struct db_object **ret,
+                   size_t *ret_count, struct error *e);
+    /* Ends one session of the application. */
+    int (*terminate)(struct db_session *s, int64_t pid, struct error *e);
     /* Writes the database without Lockstep's own tables (and, where the engine can, without the rows of a tool's
      * lock) into a new file, and proves that the file can be read back. */
     int (*dump)(struct db_session *s, struct act *act, const struct database_ref *ref,
                 const char *path, struct error *e);
+    /* The opposite: afterwards the database holds what the file holds, and Lockstep's own tables as they were: the
+     * fence never goes back. One transaction where the engine can; else an error says that it is half-done. */
+    int (*restore)(struct db_session *s, struct act *act, const struct database_ref *ref,
+                   const char *path, struct error *e);
 };
 
 extern const struct db_engine db_postgres;
 extern const struct db_engine db_sqlite;
+extern const struct db_engine db_mariadb;
 
 /* The engine that a URL means, or NULL. */
 const struct db_engine *db_engine_of(const char *url);
