@@ -246,7 +246,7 @@ static int sql_in_transaction(struct db_session *s, const struct db_sql_action *
         rc = db_exec(s, a->statement, e);
     }
     if (rc == 0) {
-        rc = db_evidence_add(s, work, e);
+        rc = db_evidence_add(s, work, DB_HOW_RAN, e);
     }
     if (rc == 0) {
         rc = db_commit(s, e);

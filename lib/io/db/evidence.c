@@ -41,14 +41,21 @@ static int check_layout(struct db_session *s, struct error *e)
     const char *text = NULL;
     int rc = db_value(s, s->arena, sql_text(s, "SELECT max(version) FROM", "layout", ""), NULL, 0,
                       &text, e);
-    if (rc == 0 && to_number(text) > DB_EVIDENCE_LAYOUT) {
+    if (rc < 0 || to_number(text) == DB_EVIDENCE_LAYOUT) {
+        return rc;
+    }
+    if (to_number(text) > DB_EVIDENCE_LAYOUT) {
         return db_fail(s, e, E_CONFLICT,
                        "a newer Lockstep has been here (its tables have layout %s, this program "
                        "knows %d): use "
                        "that one",
                        text, DB_EVIDENCE_LAYOUT);
     }
-    return rc;
+    return db_fail(s, e, E_CONFLICT,
+                   "an older Lockstep has been here (its tables have layout %s, this program knows "
+                   "%d): end its runs with that one, then drop its tables (%s*): this one makes "
+                   "its own",
+                   text != NULL ? text : "?", DB_EVIDENCE_LAYOUT, s->engine->prefix);
 }
 
 int db_evidence_exists(struct db_session *s, bool *ret, struct error *e)
@@ -172,88 +179,202 @@ int db_fence_raise(struct db_session *s, uint64_t fence, int64_t deadline_ms, st
 
 /* ---- evidence and intents ---- */
 
-#define WHERE_WORK "WHERE run = $1 AND step = $2 AND item = $3"
+static const char *or_empty(const char *text)
+{
+    return text != NULL ? text : "";
+}
+
+static const char *direction(const struct db_work *work)
+{
+    return work->down ? "1" : "0";
+}
+
+#define EVIDENCE "SELECT item, down, digest, how, at FROM"
+
+static struct db_evidence evidence_of(const struct db_rows *rows, size_t row)
+{
+    return (struct db_evidence){.found = true,
+                                .item = db_cell(rows, row, 0),
+                                .down = to_number(db_cell(rows, row, 1)) != 0,
+                                .digest = db_cell(rows, row, 2),
+                                .how = db_cell(rows, row, 3),
+                                .at = db_cell(rows, row, 4)};
+}
+
+static int by_item(const void *a, const void *b)
+{
+    const struct db_evidence *x = a;
+    const struct db_evidence *y = b;
+    int r = strcmp(x->item, y->item);
+    return r != 0 ? r : (int)x->down - (int)y->down;
+}
+
+int db_evidence_read(struct db_session *s, struct arena *arena, const char *run, const char *step,
+                     struct db_evidence **ret, size_t *ret_count, struct error *e)
+{
+    const char *params[] = {run, step};
+    struct db_rows rows;
+    int rc = db_query(s, arena, sql_text(s, EVIDENCE, "evidence", "WHERE run = $1 AND step = $2"),
+                      params, 2, &rows, e);
+    if (rc < 0) {
+        return rc;
+    }
+    struct db_evidence *list = ARENA_ARRAY(arena, rows.count, struct db_evidence);
+    for (size_t i = 0; i < rows.count; i++) {
+        list[i] = evidence_of(&rows, i);
+    }
+    qsort(list, rows.count, sizeof(*list), by_item);
+    *ret = list;
+    *ret_count = rows.count;
+    return 0;
+}
 
 int db_evidence_find(struct db_session *s, struct arena *arena, const struct db_work *work,
                      struct db_evidence *ret, struct error *e)
 {
-    const char *params[] = {work->run, work->step, work->item};
+    const char *params[] = {work->run, work->step, work->item, direction(work)};
     struct db_rows rows;
-    int rc = db_query(s, arena, sql_text(s, "SELECT digest, at FROM", "evidence", WHERE_WORK),
-                      params, 3, &rows, e);
+    int rc = db_query(s, arena,
+                      sql_text(s, EVIDENCE, "evidence",
+                               "WHERE run = $1 AND step = $2 AND item = $3 AND down = $4"),
+                      params, 4, &rows, e);
     if (rc == 0) {
-        *ret = (struct db_evidence){.found = rows.count > 0};
-        if (ret->found) {
-            ret->digest = db_cell(&rows, 0, 0);
-            ret->at = db_cell(&rows, 0, 1);
-        }
+        *ret = rows.count > 0 ? evidence_of(&rows, 0) : (struct db_evidence){0};
     }
     return rc;
 }
 
-int db_evidence_add(struct db_session *s, const struct db_work *work, struct error *e)
-{
-    const char *params[] = {work->run, work->step, work->item, work->digest,
-                            number(s, work->fence)};
-    return db_query(s, s->arena,
-                    sql_text(s, "INSERT INTO", "evidence",
-                             "(run, step, item, digest, fence) VALUES ($1, $2, $3, $4, $5)"),
-                    params, 5, NULL, e);
-}
-
-int db_intent_find(struct db_session *s, struct arena *arena, const struct db_work *work,
-                   struct db_intent *ret, struct error *e)
-{
-    const char *params[] = {work->run, work->step, work->item};
-    struct db_rows rows;
-    int rc = db_query(
-        s, arena,
-        sql_text(s, "SELECT digest, at, backend_pid, asked_attempt FROM", "intent", WHERE_WORK),
-        params, 3, &rows, e);
-    if (rc == 0) {
-        *ret = (struct db_intent){.found = rows.count > 0};
-        if (ret->found) {
-            ret->digest = db_cell(&rows, 0, 0);
-            ret->at = db_cell(&rows, 0, 1);
-            ret->backend_pid = (int64_t)to_number(db_cell(&rows, 0, 2));
-            ret->asked_attempt = (uint32_t)to_number(db_cell(&rows, 0, 3));
-        }
-    }
-    return rc;
-}
-
-int db_intent_write(struct db_session *s, const struct db_work *work, struct error *e)
+int db_evidence_add(struct db_session *s, const struct db_work *work, const char *how,
+                    struct error *e)
 {
     const char *params[] = {work->run,
                             work->step,
                             work->item,
+                            direction(work),
                             work->digest,
-                            number(s, work->fence),
-                            arena_printf(s->arena, "%lld", (long long)s->backend_pid)};
+                            how,
+                            number(s, work->fence)};
+    return db_query(s, s->arena,
+                    sql_text(s, "INSERT INTO", "evidence",
+                             "(run, step, item, down, digest, how, fence)"
+                             " VALUES ($1, $2, $3, $4, $5, $6, $7)"),
+                    params, 7, NULL, e);
+}
+
+static struct db_intent intent_of(const struct db_rows *rows, size_t row)
+{
+    return (struct db_intent){.found = true,
+                              .ledger = db_cell(rows, row, 0),
+                              .item = db_cell(rows, row, 1),
+                              .down = to_number(db_cell(rows, row, 2)) != 0,
+                              .run = db_cell(rows, row, 3),
+                              .step = db_cell(rows, row, 4),
+                              .digest = db_cell(rows, row, 5),
+                              .file = db_cell(rows, row, 6),
+                              .progress = {.line = (int)to_number(db_cell(rows, row, 7)),
+                                           .statement = db_cell(rows, row, 8),
+                                           .done = (int64_t)to_number(db_cell(rows, row, 9)),
+                                           .state = db_cell(rows, row, 10)},
+                              .backend_pid = (int64_t)to_number(db_cell(rows, row, 11)),
+                              .asked_run = db_cell(rows, row, 12),
+                              .asked_step = db_cell(rows, row, 13),
+                              .asked_attempt = (uint32_t)to_number(db_cell(rows, row, 14)),
+                              .at = db_cell(rows, row, 15)};
+}
+
+int db_intents_read(struct db_session *s, struct arena *arena, const char *ledger,
+                    struct db_intent **ret, size_t *ret_count, struct error *e)
+{
+    struct db_rows rows;
+    int rc = db_query(
+        s, arena,
+        sql_text(s,
+                 "SELECT ledger, item, down, run, step, digest, file, line, statement, done, state,"
+                 " backend_pid, asked_run, asked_step, asked_attempt, at FROM",
+                 "intent", ledger != NULL ? "WHERE ledger = $1 ORDER BY at" : "ORDER BY at"),
+        &ledger, ledger != NULL ? 1 : 0, &rows, e);
+    if (rc < 0) {
+        return rc;
+    }
+    struct db_intent *list = ARENA_ARRAY(arena, rows.count, struct db_intent);
+    for (size_t i = 0; i < rows.count; i++) {
+        list[i] = intent_of(&rows, i);
+    }
+    *ret = list;
+    *ret_count = rows.count;
+    return 0;
+}
+
+#define INTENT_PARAMS 13
+
+static void intent_params(const struct db_session *s, const struct db_work *work,
+                          const struct db_progress *progress, const char **params)
+{
+    const char *values[INTENT_PARAMS] = {or_empty(work->ledger),
+                                         work->item,
+                                         direction(work),
+                                         work->run,
+                                         work->step,
+                                         work->digest,
+                                         work->file != NULL ? work->file : work->item,
+                                         arena_printf(s->arena, "%d", progress->line),
+                                         or_empty(progress->statement),
+                                         arena_printf(s->arena, "%lld", (long long)progress->done),
+                                         or_empty(progress->state),
+                                         number(s, work->fence),
+                                         arena_printf(s->arena, "%lld", (long long)s->backend_pid)};
+    memcpy(params, values, sizeof(values));
+}
+
+int db_intent_add(struct db_session *s, const struct db_work *work,
+                  const struct db_progress *progress, struct error *e)
+{
+    const char *params[INTENT_PARAMS];
+    intent_params(s, work, progress, params);
     return db_query(
         s, s->arena,
-        sql_text(s, "INSERT INTO", "intent",
-                 "(run, step, item, digest, fence, backend_pid) VALUES ($1, $2, $3, $4, $5, $6)"
-                 " ON CONFLICT (run, step, item) DO UPDATE SET digest = excluded.digest,"
-                 " fence = excluded.fence, backend_pid = excluded.backend_pid, asked_attempt = 0"),
-        params, 6, NULL, e);
+        sql_text(
+            s, "INSERT INTO", "intent",
+            "(ledger, item, down, run, step, digest, file, line, statement, done, state, fence,"
+            " backend_pid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"),
+        params, INTENT_PARAMS, NULL, e);
 }
+
+int db_intent_move(struct db_session *s, const struct db_work *work,
+                   const struct db_progress *progress, struct error *e)
+{
+    const char *params[INTENT_PARAMS];
+    intent_params(s, work, progress, params);
+    return db_query(
+        s, s->arena,
+        sql_text(s, "UPDATE", "intent",
+                 "SET run = $4, step = $5, digest = $6, file = $7, line = $8, statement = $9,"
+                 " done = $10, state = $11, fence = $12, backend_pid = $13, asked_run = '',"
+                 " asked_step = '', asked_attempt = 0"
+                 " WHERE ledger = $1 AND item = $2 AND down = $3"),
+        params, INTENT_PARAMS, NULL, e);
+}
+
+#define WHERE_INTENT "WHERE ledger = $1 AND item = $2 AND down = $3"
 
 int db_intent_asked(struct db_session *s, const struct db_work *work, struct error *e)
 {
-    const char *params[] = {work->run, work->step, work->item, number(s, work->fence),
+    const char *params[] = {or_empty(work->ledger),  work->item, direction(work),
+                            number(s, work->fence),  work->run,  work->step,
                             number(s, work->attempt)};
     return db_query(
         s, s->arena,
-        sql_text(s, "UPDATE", "intent", "SET asked_attempt = $5, fence = $4 " WHERE_WORK), params,
-        5, NULL, e);
+        sql_text(
+            s, "UPDATE", "intent",
+            "SET fence = $4, asked_run = $5, asked_step = $6, asked_attempt = $7 " WHERE_INTENT),
+        params, 7, NULL, e);
 }
 
 int db_intent_remove(struct db_session *s, const struct db_work *work, struct error *e)
 {
-    const char *params[] = {work->run, work->step, work->item};
-    return db_query(s, s->arena, sql_text(s, "DELETE FROM", "intent", WHERE_WORK), params, 3, NULL,
-                    e);
+    const char *params[] = {or_empty(work->ledger), work->item, direction(work)};
+    return db_query(s, s->arena, sql_text(s, "DELETE FROM", "intent", WHERE_INTENT), params, 3,
+                    NULL, e);
 }
 
 int db_checkpoint_write(struct db_session *s, const struct db_checkpoint *c, struct error *e)

@@ -12,7 +12,7 @@
 
 #include "lib/io/db/session.h"
 
-#define DB_EVIDENCE_LAYOUT 1 /* of the tables; a higher one in the database is E_CONFLICT */
+#define DB_EVIDENCE_LAYOUT 2 /* of the tables; another one in the database is E_CONFLICT */
 #define DB_FENCE_SQLSTATE  "LS001"
 #define DB_FENCE_WORDS     "lockstep: the fence is old" /* what the triggers' errors begin with */
 
@@ -26,34 +26,67 @@ int db_fence_read(struct db_session *s, uint64_t *ret, struct error *e);
 /* To a higher or an equal value; a lower one is E_DENIED and names both. */
 int db_fence_raise(struct db_session *s, uint64_t fence, int64_t deadline_ms, struct error *e);
 
-/* One thing that runs once: what an evidence row is about. */
+/*
+ * One thing that runs once, in one direction. Evidence belongs to a run and its step: it says what that step did. An
+ * intent belongs to the ledger's item and direction: whoever comes next, in another run too, meets it.
+ */
 struct db_work {
     const char *run, *step, *item, *digest; /* digest: SHA-256 of what runs */
+    const char *ledger; /* db_ledger_name(); NULL: no migration (it has no intents) */
+    const char *file;   /* for people; NULL: item */
+    bool down;
     uint64_t fence;
     uint32_t attempt;
 };
 struct db_evidence {
     bool found;
+    const char *item;
+    bool down;
     const char *digest;
+    const char *how; /* DB_HOW_RAN, or what a person said */
     const char *at;
+};
+#define DB_HOW_RAN "ran"
+
+/* How far a script is that cannot run as one transaction. */
+struct db_progress {
+    int64_t done;          /* this many units of the script (units.h) have run, and are durable */
+    const char *state;     /* what stood there before the next unit; "": not looked at */
+    int line;              /* of the next unit in the script; 0: not known */
+    const char *statement; /* its first words */
 };
 struct db_intent {
     bool found;
-    const char *digest;
+    const char *ledger, *item, *run, *step, *digest, *file;
+    bool down;
+    struct db_progress progress;
     const char *at;
     int64_t backend_pid;
-    uint32_t asked_attempt; /* 0: nobody was asked yet */
+    const char *asked_run, *asked_step; /* "" and 0: nobody was asked yet */
+    uint32_t asked_attempt;
 };
+
+/* Of one run and step: all of it at once, sorted by item and direction. */
+int db_evidence_read(struct db_session *s, struct arena *arena, const char *run, const char *step,
+                     struct db_evidence **ret, size_t *ret_count, struct error *e);
 int db_evidence_find(struct db_session *s, struct arena *arena, const struct db_work *work,
                      struct db_evidence *ret, struct error *e);
 /* Within the caller's transaction. fault.fenced when the trigger refused it. */
-int db_evidence_add(struct db_session *s, const struct db_work *work, struct error *e);
-int db_intent_find(struct db_session *s, struct arena *arena, const struct db_work *work,
-                   struct db_intent *ret, struct error *e);
-/* Adds or renews it: from here on the work may have run. */
-int db_intent_write(struct db_session *s, const struct db_work *work, struct error *e);
-/* A person is being asked, in this attempt: only a later attempt is an answer. */
+int db_evidence_add(struct db_session *s, const struct db_work *work, const char *how,
+                    struct error *e);
+
+/* All that stand open in a ledger (NULL: in any), oldest first. */
+int db_intents_read(struct db_session *s, struct arena *arena, const char *ledger,
+                    struct db_intent **ret, size_t *ret_count, struct error *e);
+/* From here on the work may have run. It must not be there yet. */
+int db_intent_add(struct db_session *s, const struct db_work *work,
+                  const struct db_progress *progress, struct error *e);
+/* The one that stands there goes on, in this run's name; nobody has been asked about it any more. */
+int db_intent_move(struct db_session *s, const struct db_work *work,
+                   const struct db_progress *progress, struct error *e);
+/* A person is being asked, in this attempt: only a later attempt of the same step is an answer. */
 int db_intent_asked(struct db_session *s, const struct db_work *work, struct error *e);
+/* None is no error. */
 int db_intent_remove(struct db_session *s, const struct db_work *work, struct error *e);
 
 /* Idempotent per run and step. */

@@ -21,6 +21,13 @@ const struct db_format *db_format_get(int kind)
     return NULL;
 }
 
+const char *db_ledger_name(const struct db_session *s, int format, struct arena *arena)
+{
+    return str_empty(s->ledger)
+               ? migration_format_words[format]
+               : arena_printf(arena, "%s %s", migration_format_words[format], s->ledger);
+}
+
 static int by_bytes(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);

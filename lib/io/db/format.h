@@ -65,6 +65,9 @@ extern const size_t db_formats_count;
 /* NULL for FORMAT_NONE and FORMAT_EXTERNAL. */
 const struct db_format *db_format_get(int kind);
 
+/* What intents call this ledger: "morph", "golang-migrate app.schema_migrations". */
+const char *db_ledger_name(const struct db_session *s, int format, struct arena *arena);
+
 /* Reads a ledger of a native format, or an external one by table and column. Missing: exists is false. */
 int db_ledger_read(struct db_session *s, struct arena *arena, int format,
                    const struct ledger *external, struct db_ledger *ret, struct error *e);

@@ -134,7 +134,10 @@ static int blame(struct migrate *m, const struct migration_item *item, int rc, s
 static int broke_out(struct migrate *m, const struct migration_item *item,
                      const struct db_work *work, struct error *e)
 {
-    int rc = db_intent_write(&m->session, work, e);
+    int rc = db_intent_remove(&m->session, work, e);
+    if (rc == 0) {
+        rc = db_intent_add(&m->session, work, &(struct db_progress){0}, e);
+    }
     if (rc == 0) {
         rc = db_intent_asked(&m->session, work, e);
     }
@@ -170,7 +173,7 @@ static int run_wrapped(struct migrate *m, const struct migration_item *item, con
         rc = ledger_row(m, item, e);
     }
     if (rc == 0) {
-        rc = db_evidence_add(s, work, e);
+        rc = db_evidence_add(s, work, DB_HOW_RAN, e);
     }
     if (rc == 0 && asked) {
         rc = db_intent_remove(s, work, e);
@@ -193,7 +196,7 @@ static int write_outcome(struct migrate *m, const struct migration_item *item,
         rc = ledger_row(m, item, e);
     }
     if (rc == 0) {
-        rc = db_evidence_add(s, work, e);
+        rc = db_evidence_add(s, work, DB_HOW_RAN, e);
     }
     if (rc == 0) {
         rc = db_intent_remove(s, work, e);
@@ -235,7 +238,10 @@ static int run_bare(struct migrate *m, const struct migration_item *item, const 
                     const struct script_facts *facts, const struct db_work *work, struct error *e)
 {
     struct db_session *s = &m->session;
-    int rc = db_intent_write(s, work, e);
+    int rc = db_intent_remove(s, work, e);
+    if (rc == 0) {
+        rc = db_intent_add(s, work, &(struct db_progress){0}, e);
+    }
     if (rc < 0) {
         return rc;
     }
@@ -274,7 +280,8 @@ static int judge_intent(struct migrate *m, const struct migration_item *item, co
                         const struct script_facts *facts, const struct db_work *work,
                         const struct db_intent *intent, bool *ret_run, struct error *e)
 {
-    if (intent->asked_attempt != 0 && work->attempt > intent->asked_attempt) {
+    if (intent->asked_attempt != 0 && str_equal(intent->asked_run, work->run) &&
+        work->attempt > intent->asked_attempt) {
         *ret_run = true;
         return 0;
     }
@@ -309,6 +316,20 @@ static int read_script(struct migrate *m, const struct migration_item *item, cha
     return 0;
 }
 
+static int find_intent(struct db_session *s, struct arena *arena, const struct db_work *work,
+                       struct db_intent *ret, struct error *e)
+{
+    struct db_intent *list = NULL;
+    size_t count = 0;
+    int rc = db_intents_read(s, arena, work->ledger, &list, &count, e);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        if (str_equal(list[i].item, work->item) && list[i].down == work->down) {
+            *ret = list[i];
+        }
+    }
+    return rc;
+}
+
 /* Looks first; then runs what has not run. */
 static int run_item(struct migrate *m, const struct migration_item *item, struct error *e)
 {
@@ -318,6 +339,9 @@ static int run_item(struct migrate *m, const struct migration_item *item, struct
                            .step = act->step,
                            .item = item->id,
                            .digest = item->sha256,
+                           .ledger = db_ledger_name(s, m->action->format, &m->scratch),
+                           .file = item->file,
+                           .down = m->action->down,
                            .fence = act->fence,
                            .attempt = act->attempt};
     struct db_evidence evidence = {0};
@@ -336,7 +360,7 @@ static int run_item(struct migrate *m, const struct migration_item *item, struct
                          is_so ? "the plan holds a different script" : "the ledger says otherwise");
     }
     if (!evidence.found) {
-        rc = db_intent_find(s, &m->scratch, &work, &intent, e);
+        rc = find_intent(s, &m->scratch, &work, &intent, e);
     }
     if (rc == 0 && is_so) {
         m->skipped++;

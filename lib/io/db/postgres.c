@@ -423,6 +423,7 @@ const struct db_engine db_postgres = {
     .exec = pg_exec,
     .query = pg_query,
     .begin = "BEGIN",
+    .schema_in_transactions = true,
     .in_transaction = pg_in_transaction,
     .identity = pg_identity,
     .version = pg_version,
@@ -439,5 +440,7 @@ const struct db_engine db_postgres = {
     .lock_state = postgres_lock_state,
     .sole_worker = postgres_sole_worker,
     .advisory_state = postgres_advisory_state,
+    .schema_state = postgres_schema_state,
+    .index_state = postgres_index_state,
     .dump = postgres_dump,
 };

@@ -31,6 +31,11 @@ int postgres_advisory_state(struct db_session *s, struct arena *arena, const cha
                             struct db_lock_state *ret, struct error *e);
 int postgres_writers(struct db_session *s, struct arena *arena, struct db_writer **ret,
                      size_t *ret_count, struct error *e);
+int postgres_schema_state(struct db_session *s, struct arena *arena, const char **ret,
+                          struct error *e);
+int postgres_index_state(struct db_session *s, struct arena *arena,
+                         const struct db_index_name *index, struct db_index_state *ret,
+                         struct error *e);
 int postgres_dump(struct db_session *s, struct act *act, const struct database_ref *ref,
                   const char *path, struct error *e);
 

@@ -139,6 +139,13 @@ static void before(struct db_session *s, const char *sql)
     }
 }
 
+static void after(struct db_session *s, const char *sql)
+{
+    if (s->options.trace != NULL && s->options.trace->after != NULL) {
+        s->options.trace->after(s->options.trace->context, sql);
+    }
+}
+
 int db_exec(struct db_session *s, const char *sql, struct error *e)
 {
     if (s->handle == NULL || s->lost) {
@@ -147,6 +154,7 @@ int db_exec(struct db_session *s, const char *sql, struct error *e)
     before(s, sql);
     int rc = s->engine->exec(s, sql, e);
     s->lost = s->lost || (rc < 0 && s->fault.lost);
+    after(s, sql);
     return rc;
 }
 
@@ -160,6 +168,7 @@ int db_query(struct db_session *s, struct arena *arena, const char *sql, const c
     struct db_rows rows = {0};
     int rc = s->engine->query(s, arena, sql, params, count, &rows, e);
     s->lost = s->lost || (rc < 0 && s->fault.lost);
+    after(s, sql);
     if (rc == 0 && ret != NULL) {
         *ret = rows;
     }

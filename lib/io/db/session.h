@@ -37,9 +37,18 @@ struct db_fault {
     bool fenced;      /* the server's own trigger refused an old fence */
 };
 
-/* Called before every statement that a session sends: tests stop the world there. */
+/* Called before and after every statement that a session sends (`after` may be NULL): tests stop the world there. */
 struct db_trace {
     void (*before)(void *context, const char *sql);
+    void *context;
+    void (*after)(void *context, const char *sql);
+};
+
+/* Called once for a statement that has taken longer, while it still runs: to look, through another session, what it
+ * waits for. Engines that cannot do so never call it. */
+struct db_watch {
+    int64_t after_ms;
+    void (*slow)(void *context);
     void *context;
 };
 
@@ -49,6 +58,7 @@ struct db_options {
     bool create;     /* SQLite: the file may be made; else a missing file is E_NOT_FOUND */
     int log_fd;      /* the server's notices go there; -1 or 0: nowhere */
     const struct db_trace *trace; /* borrowed; may be NULL */
+    const struct db_watch *watch; /* borrowed; may be NULL */
 };
 
 struct act;
@@ -86,6 +96,20 @@ struct db_lock_state {
     int64_t pid; /* PostgreSQL: the session's server process; SQLite: the holder's pid */
     const char *
         words; /* "run 1f…, host a, pid 12, since …; backend 77, lockstep 1f…, 10.0.0.1": for people */
+};
+
+/* An index as a statement names it. */
+struct db_index_name {
+    const char *schema; /* of the index and its table; NULL: as the session finds them */
+    const char *table;  /* of a CREATE, whose schema is the index's own; NULL: a DROP */
+    const char *name;
+};
+/* … and as it stands now. */
+struct db_index_state {
+    bool exists;
+    bool valid;       /* false: what a concurrent build or drop left that did not end */
+    const char *id;   /* another one has another id; NULL when there is none */
+    const char *name; /* quoted, with its schema: to be dropped by */
 };
 
 enum db_engine_kind { DB_POSTGRES, DB_SQLITE, DB_MARIADB };
@@ -142,6 +166,13 @@ struct db_engine {
     /* The schema as a sorted list (fingerprint.h), without Lockstep's own tables, and without a tool's ledger. */
     int (*objects)(struct db_session *s, struct arena *arena, struct db_object **ret,
                    size_t *ret_count, struct error *e);
+    /* A cheap digest of the schema (its objects, not its rows): equal as long as nobody changed it, and another one after
+     * any change. It need not be comparable with another server's, nor outlive a dump. NULL: this engine has none. */
+    int (*schema_state)(struct db_session *s, struct arena *arena, const char **ret,
+                        struct error *e);
+    /* NULL where no index is built concurrently. */
+    int (*index_state)(struct db_session *s, struct arena *arena, const struct db_index_name *index,
+                       struct db_index_state *ret, struct error *e);
     /* Ends one session of the application. */
     int (*terminate)(struct db_session *s, int64_t pid, struct error *e);
     /* Writes the database without Lockstep's own tables (and, where the engine can, without the rows of a tool's

@@ -319,6 +319,14 @@ static int lite_advisory_state(struct db_session *s UNUSED, struct arena *arena 
     return 0;
 }
 
+/* The file counts the changes of its schema itself. */
+static int lite_schema_state(struct db_session *s, struct arena *arena, const char **ret,
+                             struct error *e)
+{
+    return db_value(s, arena, "SELECT 'schema ' || schema_version FROM pragma_schema_version()",
+                    NULL, 0, ret, e);
+}
+
 /* ---- backup ---- */
 
 static int clean_copy(sqlite3 *copy)
@@ -393,6 +401,7 @@ const struct db_engine db_sqlite = {
     .exec = lite_exec,
     .query = lite_query,
     .begin = "BEGIN IMMEDIATE",
+    .schema_in_transactions = true,
     .in_transaction = lite_in_transaction,
     .identity = lite_identity,
     .version = lite_version,
@@ -409,5 +418,6 @@ const struct db_engine db_sqlite = {
     .lock_state = sqlite_lock_state,
     .sole_worker = lite_sole_worker,
     .advisory_state = lite_advisory_state,
+    .schema_state = lite_schema_state,
     .dump = lite_dump,
 };

@@ -69,7 +69,7 @@ static void replay_stale(struct fixture *f)
     fixture_open(f, &stale, "r");
     struct db_work second = work;
     second.item = "second";
-    assert_ok(db_evidence_add(&stale, &work, &f->error));
+    assert_ok(db_evidence_add(&stale, &work, DB_HOW_RAN, &f->error));
     assert_ok(db_begin(&stale, &f->error));
     assert_ok(db_exec(&stale, "CREATE TABLE effect (x int)", &f->error));
     if (f->server != NULL) {
@@ -80,13 +80,13 @@ static void replay_stale(struct fixture *f)
         assert_ok(db_begin(&stale, &f->error));
         assert_ok(db_exec(&stale, "CREATE TABLE effect (x int)", &f->error));
     }
-    assert_int_equal(db_evidence_add(&stale, &second, &f->error), E_DENIED);
+    assert_int_equal(db_evidence_add(&stale, &second, DB_HOW_RAN, &f->error), E_DENIED);
     assert_true(stale.fault.fenced);
     assert_has(f->error.message, "the fence is old");
     db_rollback(&stale);
     struct db_checkpoint c = {.run = "r", .step = "1", .release = "x", .digest = "d", .fence = 7};
     assert_int_equal(db_checkpoint_write(&stale, &c, &f->error), E_DENIED);
-    assert_int_equal(db_intent_write(&stale, &second, &f->error), E_DENIED);
+    assert_int_equal(db_intent_add(&stale, &second, &(struct db_progress){0}, &f->error), E_DENIED);
     struct db_holder self;
     assert_ok(db_holder_self(&f->arena, "r", 7, &self, &f->error));
     assert_int_equal(db_holder_write(&stale, &self, &f->error), E_DENIED);
@@ -112,7 +112,7 @@ static void a_raise_waits_for_a_commit_that_is_under_way(void **state)
     made(f, &s);
     fixture_open(f, &worker, "r");
     assert_ok(db_begin(&worker, &f->error));
-    assert_ok(db_evidence_add(&worker, &work, &f->error));
+    assert_ok(db_evidence_add(&worker, &work, DB_HOW_RAN, &f->error));
     int64_t before = act_now_ms();
     assert_int_equal(db_fence_raise(&s, 8, before + 400, &f->error), E_TIMEOUT);
     assert_true(act_now_ms() - before >= 350);
@@ -131,12 +131,22 @@ static void evidence_is_unique(struct fixture *f)
     made(f, &s);
     assert_ok(db_evidence_find(&s, &f->arena, &work, &found, &f->error));
     assert_false(found.found);
-    assert_ok(db_evidence_add(&s, &work, &f->error));
-    assert_int_equal(db_evidence_add(&s, &work, &f->error), E_DATABASE);
+    assert_ok(db_evidence_add(&s, &work, DB_HOW_RAN, &f->error));
+    assert_int_equal(db_evidence_add(&s, &work, DB_HOW_RAN, &f->error), E_DATABASE);
     assert_ok(db_evidence_find(&s, &f->arena, &work, &found, &f->error));
     assert_true(found.found);
     assert_string_equal(found.digest, "d");
+    assert_string_equal(found.how, "ran");
     assert_has(found.at, "T");
+    struct db_work back = work;
+    back.down = true; /* the way back in the same step is another thing */
+    assert_ok(db_evidence_add(&s, &back, DB_HOW_RAN, &f->error));
+    struct db_evidence *list = NULL;
+    size_t count = 0;
+    assert_ok(db_evidence_read(&s, &f->arena, "r", "1.1", &list, &count, &f->error));
+    assert_int_equal(count, 2);
+    assert_false(list[0].down);
+    assert_true(list[1].down);
     db_close(&s);
 }
 
@@ -144,6 +154,55 @@ static void one_item_has_one_evidence(void **state)
 {
     (void)state;
     both(evidence_is_unique);
+}
+
+static void intents_are_the_items(struct fixture *f)
+{
+    struct db_session s = {0};
+    made(f, &s);
+    struct db_work up = work;
+    up.ledger = "morph";
+    up.file = "000001_i.up.sql";
+    struct db_progress progress = {
+        .done = 2, .state = "index none", .line = 7, .statement = "CREATE INDEX …"};
+    assert_ok(db_intent_add(&s, &up, &progress, &f->error));
+    struct db_work other = up;
+    other.run = "another run";
+    other.fence = 8;
+    assert_int_equal(db_intent_add(&s, &other, &progress, &f->error), E_DATABASE);
+    other.ledger = "goose"; /* another tool's item of the same name */
+    assert_ok(db_intent_add(&s, &other, &progress, &f->error));
+    assert_ok(db_intent_asked(&s, &up, &f->error));
+    struct db_intent *list = NULL;
+    size_t count = 0;
+    assert_ok(db_intents_read(&s, &f->arena, "morph", &list, &count, &f->error));
+    assert_int_equal(count, 1);
+    assert_string_equal(list[0].file, "000001_i.up.sql");
+    assert_string_equal(list[0].progress.statement, "CREATE INDEX …");
+    assert_int_equal(list[0].progress.line, 7);
+    assert_int_equal(list[0].progress.done, 2);
+    assert_string_equal(list[0].progress.state, "index none");
+    assert_string_equal(list[0].asked_run, "r");
+    assert_int_equal(list[0].asked_attempt, 1);
+    other.ledger = "morph"; /* another run goes on with it: nobody was asked by that one */
+    progress.done = 3;
+    assert_ok(db_intent_move(&s, &other, &progress, &f->error));
+    assert_ok(db_intents_read(&s, &f->arena, NULL, &list, &count, &f->error));
+    assert_int_equal(count, 2);
+    const struct db_intent *moved = &list[str_equal(list[0].ledger, "morph") ? 0 : 1];
+    assert_string_equal(moved->run, "another run");
+    assert_int_equal(moved->progress.done, 3);
+    assert_int_equal(moved->asked_attempt, 0);
+    assert_ok(db_intent_remove(&s, &up, &f->error));
+    assert_ok(db_intents_read(&s, &f->arena, "morph", &list, &count, &f->error));
+    assert_int_equal(count, 0);
+    db_close(&s);
+}
+
+static void an_intent_belongs_to_the_item_not_to_the_run(void **state)
+{
+    (void)state;
+    both(intents_are_the_items);
 }
 
 static void create_many(struct fixture *f)
@@ -199,10 +258,15 @@ static void newer_layout(struct fixture *f)
                       &f->error));
     assert_int_equal(db_evidence_create(&s, act_now_ms() + 1000, &f->error), E_CONFLICT);
     assert_has(f->error.message, "newer Lockstep");
+    assert_ok(db_exec(&s,
+                      arena_printf(&f->arena, "UPDATE %slayout SET version = 1", s.engine->prefix),
+                      &f->error));
+    assert_int_equal(db_evidence_create(&s, act_now_ms() + 1000, &f->error), E_CONFLICT);
+    assert_has(f->error.message, "older Lockstep");
     db_close(&s);
 }
 
-static void tables_of_a_newer_lockstep_are_left_alone(void **state)
+static void tables_of_another_layout_are_left_alone(void **state)
 {
     (void)state;
     both(newer_layout);
@@ -237,8 +301,9 @@ static int run(void)
         cmocka_unit_test(a_stale_fence_is_refused_by_the_server_itself),
         cmocka_unit_test(a_raise_waits_for_a_commit_that_is_under_way),
         cmocka_unit_test(one_item_has_one_evidence),
+        cmocka_unit_test(an_intent_belongs_to_the_item_not_to_the_run),
         cmocka_unit_test(many_creators_make_it_once),
-        cmocka_unit_test(tables_of_a_newer_lockstep_are_left_alone),
+        cmocka_unit_test(tables_of_another_layout_are_left_alone),
         cmocka_unit_test(a_role_without_create_is_told_what_to_grant),
     };
     return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);
