@@ -17,6 +17,7 @@ struct waiting {
     uint64_t number;          /* of the journal */
     struct step_key key;      /* SEND */
     int64_t deadline_ms;      /* SEND */
+    uint32_t known;           /* SEND */
     enum rollout_state state; /* STATE */
     char *why;                /* STATE; owned */
     size_t events;            /* TELL: of the log, up to here */

@@ -84,6 +84,7 @@ static void carry_out_one(struct run *run, const struct effect *effect)
          * wait for. */
         struct waiting *w = wait_for(run, WAITING_SEND, run->last_number);
         w->key = effect->key;
+        w->known = effect->known;
         w->deadline_ms = effect->deadline_ms;
         break;
     }
@@ -142,6 +143,7 @@ static void instruct(struct run *run, const struct waiting *w)
             .instruction = {
                 .key = {.phase = w->key.phase, .step = w->key.step, .attempt = w->key.attempt},
                 .fence = c->fence,
+                .known = w->known,
                 .cluster = run->cluster,
                 .name = plan_step_at(&run->plan, w->key.phase, w->key.step)->name,
                 .state_name = run->state_name,

@@ -213,6 +213,7 @@ static void instruction(struct agent_machine *m, const struct agent_event *event
     }
     bool full = m->table.under_way >= LIMIT_AGENT_INSTRUCTIONS;
     struct entry *entry = agent_table_add(&m->table, &event->key);
+    entry->known = event->known;
     if (full) {
         /* Remembered: the same words coming twice must not act the second time. */
         snprintf(m->text, sizeof(m->text),
@@ -225,6 +226,7 @@ static void instruction(struct agent_machine *m, const struct agent_event *event
     }
     struct agent_effect *e = add_record(m, out, AGENT_RECORD_INTENT, &event->key, event->now_ms);
     e->record.fence = event->fence;
+    e->record.known = event->known;
     wait_for(m, entry, e->number);
 }
 
@@ -313,6 +315,7 @@ static void replay(struct agent_machine *m, const struct agent_record *record)
     case AGENT_RECORD_INTENT:
         if (agent_table_find(&m->table, &record->key) == NULL) {
             entry = agent_table_add(&m->table, &record->key);
+            entry->known = record->known;
             entry->state = INSTRUCTION_ACTING;
             entry->attached = true;
         }

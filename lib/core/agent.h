@@ -19,7 +19,9 @@
  *
  * Another attempt of a step whose earlier attempt is still ACTING here WAITS for it: it takes over its DONE or its
  * UNKNOWN, and acts only after its FAILED. So no two attempts of one step ever run side by side, and a step that is
- * DONE here, though the controller has not heard it yet, is never acted again in the same run.
+ * DONE here, though the controller has not heard it yet, is never acted again in the same run. What the controller has
+ * heard it may want again (a proof that is older than a retry): `known` is the last attempt whose DONE it has; up to
+ * that one none is taken over.
  *
  * The machine keeps no instructions, only keys: the shell keeps what it was told (and finds it again in the journal's
  * INTENT record) until the key's outcome is reported.
@@ -60,6 +62,7 @@ struct agent_record {
     enum agent_record_type type;
     int64_t at_ms;
     uint64_t fence;             /* FENCE: the new highest */
+    uint32_t known;             /* INTENT */
     struct instruction_key key; /* INTENT, OUTCOME; FORGET: run only */
     struct outcome outcome;     /* OUTCOME; strings borrowed */
 };
@@ -68,7 +71,7 @@ enum agent_event_type {
     AGENT_EVENT_REPLAY, /* a record of an earlier life */
     AGENT_EVENT_RESUME, /* all are replayed (none in a first life; it comes in every life, before all below):
                                 unfinished intents are ATTACHed */
-    AGENT_EVENT_INSTRUCTION, /* key, fence */
+    AGENT_EVENT_INSTRUCTION, /* key, fence, known */
     AGENT_EVENT_DURABLE,     /* records up to `number` are durable */
     AGENT_EVENT_ACTED,       /* the worker of key ended, or was found ended: outcome */
     AGENT_EVENT_LOST, /* ATTACH found neither worker nor result; `once` says whether acting again could double it */
@@ -82,6 +85,7 @@ struct agent_event {
     const struct agent_record *record;
     struct instruction_key key;
     uint64_t fence;
+    uint32_t known; /* INSTRUCTION: attempts up to it are not taken over */
     uint64_t number;
     const struct outcome *outcome;
     bool once;

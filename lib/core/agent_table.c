@@ -65,7 +65,7 @@ const struct entry *agent_table_heir_of(const struct entry *entry, bool waited)
         if (e == entry || e->state != INSTRUCTION_ENDED || !same_step(e, entry)) {
             continue;
         }
-        if (e->outcome.status == OUTCOME_DONE) {
+        if (e->outcome.status == OUTCOME_DONE && e->key.attempt > entry->known) {
             return e;
         }
         before = passed ? before : e;

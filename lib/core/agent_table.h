@@ -14,6 +14,7 @@ struct entry {
     struct instruction_key key;
     enum agent_instruction_state state;
     uint64_t number;        /* of the record that it waits for; 0: none */
+    uint32_t known;         /* attempts up to it are not taken over */
     bool attached;          /* found in the journal of an earlier life: ACTED or LOST is awaited */
     struct outcome outcome; /* ENDED */
 };
@@ -38,7 +39,7 @@ struct run *agent_table_run(const struct agent_table *t, const char *id);
 struct entry *agent_table_find(const struct agent_table *t, const struct instruction_key *key);
 /* Another attempt of the same step that is ACTING; NULL when there is none. */
 struct entry *agent_table_acting(const struct entry *entry);
-/* What an attempt takes over instead of acting: the DONE of any other one, or the UNKNOWN of the one before it when
+/* What an attempt takes over instead of acting: the DONE of any other one past entry->known, or the UNKNOWN of the one before it when
  * `waited`; NULL: nothing. */
 const struct entry *agent_table_heir_of(const struct entry *entry, bool waited);
 /* The first WAITING entry whose step nothing is ACTING on; NULL when there is none. */

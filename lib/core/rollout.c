@@ -184,6 +184,7 @@ static void send(struct rollout *r, uint32_t slot, struct effects *out)
     struct effect *e = add(out, EFFECT_SEND);
     e->after = p->after;
     e->key = key_at(r, slot);
+    e->known = walk_heard(&r->walk, slot);
     e->deadline_ms = p->deadline_ms;
 }
 
@@ -368,10 +369,8 @@ static void retry(struct rollout *r, const struct event *event, struct effects *
         refuse(r, out, text);
         return;
     }
-    uint32_t slot = 0;
-    const struct place *worst = walk_is_over(&r->walk) ? NULL : walk_worst(&r->walk, &slot);
-    if (worst != NULL && worst->attempt >= LIMIT_ATTEMPTS) {
-        const struct step_key key = key_at(r, slot);
+    struct step_key key;
+    if (walk_worst(&r->walk, &key) && key.attempt >= LIMIT_ATTEMPTS) {
         snprintf(text, sizeof(text),
                  "%s: %s has had %d attempts, the limit: abort, put it right by hand, apply again",
                  rollout_place_name(r->walk.layout.plan, key.place),

@@ -14,7 +14,10 @@
  *   RUNNING ──word: abort──> ABORTING ──nothing is under way any more──> ABORTED
  *
  * Abort stops scheduling; it never kills an action half-way (rule 7). In PAUSED nothing new starts; what is under way
- * may still end, and is recorded. `retry` starts the failed steps again with the next attempt number.
+ * may still end, and is recorded. `retry` starts the failed steps again with the next attempt number. A step that says
+ * retry_back is begun again that many steps before itself: each of those is instructed with its next attempt number,
+ * though it was DONE, for what it proved may not be so any more. The STATE record of the retry alone says all of this
+ * to a replay.
  *
  * After a failure that may pause, the state is PAUSED at once, while other places still end their current step. Before
  * anything was touched the state stays RUNNING until those have ended, then it is FAILED. on_failure: abort goes
@@ -127,6 +130,8 @@ struct effect {
     uint64_t number;     /* RECORD: its number */
     uint64_t after;      /* SEND; 0: durable since an earlier life */
     struct step_key key; /* SEND, TELL */
+    uint32_t
+        known; /* SEND: the last attempt that is known to be DONE: it is repeated, not answered from; 0: none */
     int64_t deadline_ms; /* SEND: wall clock */
     enum tell_type tell;
     enum rollout_state state;   /* TELL_STATE */

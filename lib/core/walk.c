@@ -5,10 +5,27 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Nothing of the phase has begun. */
+static void reset_once(struct walk *w)
+{
+    w->rewind = WALK_NO_STEP;
+    if (!walk_is_over(w) && walk_phase(w)->scope == PHASE_ONCE) {
+        memset(w->attempts, 0, walk_phase(w)->steps.count * sizeof(*w->attempts));
+        memset(w->heard, 0, walk_phase(w)->steps.count * sizeof(*w->heard));
+    }
+}
+
 void walk_init(struct walk *w, struct arena *arena, const struct plan *plan)
 {
     memset(w, 0, sizeof(*w));
     layout_init(&w->layout, arena, plan);
+    size_t steps = 0;
+    for (size_t i = 0; i < plan->phases.count; i++) {
+        steps = MAX(steps, plan_phase_at(plan, i)->steps.count);
+    }
+    w->attempts = ARENA_ARRAY(arena, steps, uint32_t);
+    w->heard = ARENA_ARRAY(arena, steps, uint32_t);
+    w->rewind = WALK_NO_STEP;
     w->places = ARENA_ARRAY(arena, w->layout.slot_count, struct place);
     w->queue = ARENA_ARRAY(arena, w->layout.slot_count, uint32_t);
     deadlines_init(&w->deadlines, arena, w->layout.slot_count);
@@ -36,6 +53,7 @@ void walk_enter_next(struct walk *w)
     w->cursor = 0;
     w->finished = 0;
     w->once_slot = 0;
+    reset_once(w);
 }
 
 /* Where step `step` is, after the one that ended at `slot`. */
@@ -97,8 +115,16 @@ void walk_enqueue_all(struct walk *w)
     }
 }
 
+/* Where the word `retry` begins for a bad step of scope once. */
+static uint32_t retry_begin(const struct walk *w, uint32_t step)
+{
+    int64_t back = step_of(w, step)->retry_back;
+    return back > 0 && back <= step ? step - (uint32_t)back : step;
+}
+
 void walk_forgive(struct walk *w)
 {
+    bool once = !walk_is_over(w) && walk_phase(w)->scope == PHASE_ONCE;
     for (uint32_t i = 0; i < w->cursor; i++) {
         struct place *p = &w->places[begun_slot(w, i)];
         if (p->bad) {
@@ -106,23 +132,64 @@ void walk_forgive(struct walk *w)
             p->bad = false;
             p->again = true;
             w->bad--;
+            w->rewind = once ? retry_begin(w, p->step) : WALK_NO_STEP;
         }
     }
     assert(w->bad == 0);
     w->why[0] = '\0';
 }
 
-const struct place *walk_worst(const struct walk *w, uint32_t *ret_slot)
+static struct step_key key_of(const struct walk *w, uint32_t slot, uint32_t step, uint32_t attempt)
 {
-    const struct place *worst = NULL;
-    for (uint32_t i = 0; i < w->cursor; i++) {
-        const struct place *p = &w->places[begun_slot(w, i)];
-        if (p->bad && (worst == NULL || p->attempt > worst->attempt)) {
-            worst = p;
-            *ret_slot = begun_slot(w, i);
+    return (struct step_key){
+        .phase = w->phase,
+        .step = step,
+        .place = layout_place_of_slot(&w->layout, slot),
+        .attempt = attempt,
+    };
+}
+
+bool walk_worst(const struct walk *w, struct step_key *ret_key)
+{
+    struct step_key worst = {.attempt = 0};
+    for (uint32_t i = 0; !walk_is_over(w) && i < w->cursor; i++) {
+        uint32_t slot = begun_slot(w, i);
+        const struct place *p = &w->places[slot];
+        if (!p->bad) {
+            continue;
+        }
+        if (p->attempt > worst.attempt) {
+            worst = key_of(w, slot, p->step, p->attempt);
+        }
+        bool once = walk_phase(w)->scope == PHASE_ONCE;
+        for (uint32_t s = once ? retry_begin(w, p->step) : p->step; s < p->step; s++) {
+            if (w->attempts[s] > worst.attempt) {
+                worst = key_of(w, slot_of_step(w, slot, s), s, w->attempts[s]);
+            }
         }
     }
-    return worst;
+    *ret_key = worst;
+    return worst.attempt > 0;
+}
+
+uint32_t walk_heard(const struct walk *w, uint32_t slot)
+{
+    return is_current(w, slot) && walk_phase(w)->scope == PHASE_ONCE
+               ? w->heard[w->places[slot].step]
+               : 0;
+}
+
+/* What is due at the slot: its next step, another attempt, or the step that a retry goes back to. */
+static struct step_key due_key(const struct walk *w, uint32_t slot)
+{
+    const struct place *p = &w->places[slot];
+    bool next = p->state == STEP_DONE;
+    if (walk_phase(w)->scope == PHASE_NODES) {
+        return key_of(w, slot, next ? p->step + 1 : p->step, next ? 1 : p->attempt + 1);
+    }
+    uint32_t step = next ? p->step + 1 : p->step;
+    step = w->rewind != WALK_NO_STEP ? w->rewind : step;
+    return key_of(w, slot_of_step(w, slot, step), step, w->attempts[step] + 1);
 }
 
 bool walk_next(struct walk *w, struct step_key *ret_key)
@@ -136,14 +203,7 @@ bool walk_next(struct walk *w, struct step_key *ret_key)
         if (!walk_due(w, slot)) {
             continue;
         }
-        bool next = p->state == STEP_DONE;
-        uint32_t step = next ? p->step + 1 : p->step;
-        *ret_key = (struct step_key){
-            .phase = w->phase,
-            .step = step,
-            .place = layout_place_of_slot(&w->layout, slot_of_step(w, slot, step)),
-            .attempt = next ? 1 : p->attempt + 1,
-        };
+        *ret_key = due_key(w, slot);
         return true;
     }
     if (walk_is_over(w) || w->cursor == layout_members(&w->layout, w->phase)) {
@@ -154,11 +214,7 @@ bool walk_next(struct walk *w, struct step_key *ret_key)
         return false;
     }
     uint32_t slot = layout_member(&w->layout, w->phase, w->cursor);
-    *ret_key = (struct step_key){
-        .phase = w->phase,
-        .place = layout_place_of_slot(&w->layout, slot),
-        .attempt = 1,
-    };
+    *ret_key = key_of(w, slot, 0, 1);
     return true;
 }
 
@@ -167,24 +223,21 @@ enum intent_kind { INTENT_STRANGE, INTENT_FIRST, INTENT_NEXT, INTENT_AGAIN };
 static enum intent_kind kind_of_intent(const struct walk *w, const struct step_key *key,
                                        uint32_t slot)
 {
-    const struct place *p = &w->places[slot];
-    if (is_current(w, slot) && p->step == key->step && p->attempt + 1 == key->attempt &&
-        p->state != STEP_DONE && walk_due(w, slot)) {
-        return INTENT_AGAIN;
-    }
-    if (key->attempt != 1) {
-        return INTENT_STRANGE;
-    }
-    if (key->step == 0) {
+    if (key->step == 0 && key->attempt == 1) {
         bool first = w->cursor < layout_members(&w->layout, w->phase) &&
                      layout_member(&w->layout, w->phase, w->cursor) == slot;
         return first ? INTENT_FIRST : INTENT_STRANGE;
     }
     uint32_t before = walk_phase(w)->scope == PHASE_ONCE ? w->once_slot : slot;
-    bool next = w->cursor > 0 && walk_due(w, before) && w->places[before].state == STEP_DONE &&
-                w->places[before].step + 1 == key->step &&
-                slot_of_step(w, before, key->step) == slot;
-    return next ? INTENT_NEXT : INTENT_STRANGE;
+    if (w->cursor == 0 || !walk_due(w, before)) {
+        return INTENT_STRANGE;
+    }
+    const struct step_key due = due_key(w, before);
+    if (due.place != key->place || due.step != key->step || due.attempt != key->attempt) {
+        return INTENT_STRANGE;
+    }
+    bool again = w->places[before].state != STEP_DONE && w->places[before].step == key->step;
+    return again ? INTENT_AGAIN : INTENT_NEXT;
 }
 
 bool walk_note_intent(struct walk *w, const struct step_key *key, int64_t deadline_ms,
@@ -226,6 +279,10 @@ bool walk_note_intent(struct walk *w, const struct step_key *key, int64_t deadli
     p->again = false;
     p->guess = false;
     w->once_slot = slot;
+    if (walk_phase(w)->scope == PHASE_ONCE) {
+        w->attempts[key->step] = key->attempt;
+        w->rewind = WALK_NO_STEP;
+    }
     w->under_way++;
     w->touched = w->touched || walk_phase(w)->disruptive;
     deadlines_set(&w->deadlines, slot, deadline_ms);
@@ -294,6 +351,9 @@ bool walk_note_outcome(struct walk *w, const struct step_key *key, const struct 
     switch (outcome->status) {
     case OUTCOME_DONE:
         p->state = STEP_DONE;
+        if (walk_phase(w)->scope == PHASE_ONCE) {
+            w->heard[p->step] = p->attempt;
+        }
         if (p->step + 1 == walk_phase(w)->steps.count) {
             assert(w->in_middle > 0);
             w->in_middle--;

@@ -8,6 +8,11 @@
  *                           ^  │  \─────────> FAILED  ┐ next attempt: by itself while retries are left
  *                           │  └ deadline ──> UNKNOWN ┘ (FAILED only), else after the word `retry`
  *                           └─────────────────┘ (UNKNOWN by a deadline turns into the late true outcome)
+ *
+ *   the word `retry` in a phase of scope once, for a step with retry_back 2:
+ *
+ *   lock     tool lock     ledger     migrate FAILED or UNKNOWN
+ *              └────────────────────────<─┘ goes on with the tool lock's next attempt, then the ledger's, then its own
  */
 #ifndef LOCKSTEP_CORE_WALK_H
 #define LOCKSTEP_CORE_WALK_H
@@ -17,6 +22,7 @@
 #include "lib/core/rollout.h"
 
 #define WALK_NO_PHASE UINT32_MAX
+#define WALK_NO_STEP  UINT32_MAX
 
 struct place {
     uint32_t phase; /* the last one that it took part in, or WALK_NO_PHASE */
@@ -44,6 +50,9 @@ struct walk {
     uint32_t in_middle; /* begun, not finished: what `parallel` bounds */
     uint32_t finished;
     uint32_t once_slot; /* scope once: where its current step is */
+    uint32_t *attempts; /* scope once, by step: how many there were */
+    uint32_t *heard; /* scope once, by step: the last attempt that is known to be DONE; 0: none */
+    uint32_t rewind; /* scope once: the word `retry` goes back to it; WALK_NO_STEP: it does not */
     uint32_t under_way;
     uint32_t bad;
     bool touched;                /* a step of a disruptive phase was instructed */
@@ -69,8 +78,10 @@ bool walk_next(struct walk *w, struct step_key *ret_key);
 /* Has the phase ended, so that walk_enter_next() may be called? False after the last. */
 bool walk_phase_over(const struct walk *w);
 void walk_enter_next(struct walk *w);
-/* The bad place with the most attempts, for the limit; NULL when none is bad. */
-const struct place *walk_worst(const struct walk *w, uint32_t *ret_slot);
+/* Of all that the word `retry` would begin again, the step with the most attempts; false: it would begin nothing. */
+bool walk_worst(const struct walk *w, struct step_key *ret_key);
+/* The last attempt of the slot's current step that is known to be DONE: it is repeated on purpose. 0: none. */
+uint32_t walk_heard(const struct walk *w, uint32_t slot);
 
 static inline const struct plan_phase *walk_phase(const struct walk *w)
 {

@@ -157,6 +157,7 @@ static void steps_external(struct compiler *c, struct plan_phase *phase, size_t 
                            const struct hop_database *db)
 {
     const struct external_spec *external = db->external;
+    size_t first = phase->steps.count;
     for (size_t i = 0; i < external->lock_advisory.count; i++) {
         struct plan_step *step =
             add_step(c, phase, "tool lock", db->app->name, db->place, TOOL_LOCK_WAIT_MS + SLACK_MS);
@@ -187,6 +188,8 @@ static void steps_external(struct compiler *c, struct plan_phase *phase, size_t 
     resolve_shape(c, hop, db->app->name, &action_shape, &in, step->action);
     step->lossy = lossy_of(c, db);
     step->detail = arena_printf(c->arena, "%s of %s", db->down ? "down" : "up", raw.release);
+    /* Started again, it must be proved again that it may start. A retry of the ledger after it only looks. */
+    step->retry_back = (int64_t)(phase->steps.count - 1 - first);
     step_ledger(c, phase, db, false);
 }
 

@@ -43,9 +43,10 @@ static int check_sets(const struct plan *plan, const struct strings *names, stru
     return 0;
 }
 
-static int check_step(const struct plan_phase *phase, const struct plan_step *step,
-                      const struct strings *names, struct error *e)
+static int check_step(const struct plan_phase *phase, size_t index, const struct strings *names,
+                      struct error *e)
 {
+    const struct plan_step *step = LIST_AT(&phase->steps, const struct plan_step, index);
     if (step->action == NULL || action_kind(step->action) == ACTION_NONE) {
         return error_set(e, E_INVALID, "step \"%s\" of phase \"%s\" has no action", step->name,
                          phase->name);
@@ -58,6 +59,12 @@ static int check_step(const struct plan_phase *phase, const struct plan_step *st
     if (step->on != NULL && !str_equal(step->on, PLAN_CONTROLLER) && !has_name(names, step->on)) {
         return error_set(e, E_INVALID, "step \"%s\" of phase \"%s\" is on %s, which is not a node",
                          step->name, phase->name, step->on);
+    }
+    if (step->retry_back > (phase->scope == PHASE_ONCE ? (int64_t)index : 0)) {
+        return error_set(e, E_INVALID,
+                         "a retry of step \"%s\" of phase \"%s\" would begin %lld steps before "
+                         "it: there are not so many that it may repeat",
+                         step->name, phase->name, (long long)step->retry_back);
     }
     return 0;
 }
@@ -75,7 +82,7 @@ static int check_phases(const struct plan *plan, const struct strings *names, st
                              (long long)phase->node_set, plan->node_sets.count);
         }
         for (size_t s = 0; s < phase->steps.count; s++) {
-            int r = check_step(phase, plan_step_at(plan, i, s), names, e);
+            int r = check_step(phase, s, names, e);
             if (r < 0) {
                 return r;
             }

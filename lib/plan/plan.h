@@ -56,8 +56,11 @@ struct plan_step {
     struct action *action; /* ${node.*} and ${run} are still references; all others are resolved */
     int64_t deadline_ms;   /* from the intent to the outcome */
     int64_t retries;       /* after a FAILED outcome; never after UNKNOWN */
-    const char *lossy;     /* what data it loses */
-    const char *why;       /* an extra step: why it is in; PLAN_ALWAYS: without conditions */
+    int64_t
+        retry_back; /* scope once: the word `retry` begins so many steps before this one, with what proves that it
+                           may start; 0: with itself */
+    const char *lossy; /* what data it loses */
+    const char *why;   /* an extra step: why it is in; PLAN_ALWAYS: without conditions */
 };
 
 enum phase_scope { PHASE_NODES, PHASE_ONCE };

@@ -69,6 +69,7 @@ static const struct field step_fields[] = {
      .min = 1,
      .max = LIMIT_DURATION_MS},
     {.key = "retries", .type = SHAPE_INT, AT(plan_step, retries), .max = LIMIT_ATTEMPTS},
+    {.key = "retry_back", .type = SHAPE_INT, AT(plan_step, retry_back), .max = LIMIT_PHASE_STEPS},
     {.key = "lossy", .type = SHAPE_STRING, AT(plan_step, lossy)},
     {.key = "why", .type = SHAPE_STRING, AT(plan_step, why)},
 };

@@ -110,6 +110,7 @@ void wire_instruction_to(struct arena *arena, const struct wire_instruction *ins
     ret->action.len = instruction->action.len;
     ret->deadline_ms = instruction->deadline_ms;
     ret->left_ms = instruction->left_ms;
+    ret->known = instruction->known;
 }
 
 int wire_instruction_from(const Lockstep__V1__Instruction *instruction,
@@ -126,6 +127,7 @@ int wire_instruction_from(const Lockstep__V1__Instruction *instruction,
         .action = {.data = instruction->action.data, .len = instruction->action.len},
         .deadline_ms = instruction->deadline_ms,
         .left_ms = instruction->left_ms,
+        .known = instruction->known,
     };
     int err = wire_key_from(instruction->key, &read.key, e);
     if (err == 0) {

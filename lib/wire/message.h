@@ -17,6 +17,7 @@ struct wire_instruction {
     const char *name;
     const char *state_name;
     struct bytes action; /* canonical JSON */
+    uint32_t known;      /* attempts up to it are not taken over: see lib/core/agent.h */
     int64_t left_ms;     /* on the way to a place: how long the controller will still wait */
     int64_t deadline_ms; /* at the place: the same by its own clock, Unix milliseconds */
 };

@@ -225,6 +225,7 @@ static int read_place_record(const Lockstep__V1__PlaceRecord *m, struct agent_re
         err = wire_instruction_from(m->intent, ret_instruction, e);
         ret->key = ret_instruction->key;
         ret->fence = ret_instruction->fence;
+        ret->known = ret_instruction->known;
         return err;
     }
     if (m->record_case == LOCKSTEP__V1__PLACE_RECORD__RECORD_OUTCOME) {

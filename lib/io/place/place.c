@@ -184,7 +184,8 @@ static void take_instruction(struct place *p, const struct wire_instruction *ins
     carry_out(p, &(struct agent_event){.type = AGENT_EVENT_INSTRUCTION,
                                        .now_ms = act_now_ms(),
                                        .key = instruction->key,
-                                       .fence = instruction->fence});
+                                       .fence = instruction->fence,
+                                       .known = instruction->known});
     p->arriving = NULL;
 }
 

@@ -165,6 +165,54 @@ static struct worker *worker_of(struct world *w, uint32_t place, const struct in
     return NULL;
 }
 
+static const struct plan_step *step_of(const struct world *w, const struct instruction_key *key)
+{
+    return plan_step_at(w->plan, key->phase, key->step);
+}
+
+/* Does a retry of a later step go back past this one? */
+static bool is_repeated(const struct world *w, uint32_t phase, uint32_t step)
+{
+    for (size_t s = step + 1; s < plan_phase_at(w->plan, phase)->steps.count; s++) {
+        if ((int64_t)s - plan_step_at(w->plan, phase, s)->retry_back <= (int64_t)step) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Has the controller's journal the DONE of this attempt? */
+static bool was_heard(const struct world *w, const struct worker *k)
+{
+    for (size_t i = 0; i < w->count; i++) {
+        const struct record *r = &w->journal[i];
+        if (r->type == RECORD_OUTCOME && r->outcome.status == OUTCOME_DONE &&
+            r->key.phase == k->key.phase && r->key.step == k->key.step &&
+            r->key.attempt == k->key.attempt && place_of_key(w, r->key.place) == k->place) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a retry goes back for starts only when each step that it goes back to was done since its last start. */
+static void check_proofs(const struct world *w, const struct instruction_key *key)
+{
+    for (int64_t back = step_of(w, key)->retry_back; back > 0; back--) {
+        bool proved = false;
+        for (size_t i = 0; i < w->worker_count; i++) {
+            const struct worker *k = &w->workers[i];
+            bool same = k->key.phase == key->phase;
+            if (same && k->key.step == key->step) {
+                proved = false;
+            } else if (same && k->key.step == key->step - back && k->ended) {
+                proved = k->outcome.status == OUTCOME_DONE;
+            }
+        }
+        assert_true(proved);
+    }
+}
+
 static void act(struct world *w, uint32_t place, const struct instruction_key *key)
 {
     assert_null(worker_of(w, place, key)); /* once per key */
@@ -173,13 +221,17 @@ static void act(struct world *w, uint32_t place, const struct instruction_key *k
         bool same =
             other->place == place && other->key.phase == key->phase && other->key.step == key->step;
         /* a step never runs beside itself, nor after it was done */
-        assert_false(same && (!other->ended || other->outcome.status == OUTCOME_DONE));
+        assert_false(same && !other->ended);
+        assert_false(same && other->outcome.status == OUTCOME_DONE &&
+                     !(is_repeated(w, key->phase, key->step) && was_heard(w, other)));
     }
+    check_proofs(w, key);
     assert_true(w->worker_count < CLUSTER_WORKERS_MAX);
     struct worker *k = &w->workers[w->worker_count++];
     *k = (struct worker){.place = place, .key = *key};
-    bool retried = plan_step_at(w->plan, key->phase, key->step)->retries > 0;
-    bool fails = retried && key->attempt <= 2 && percent(w, w->fail_percent);
+    bool retried = step_of(w, key)->retries > 0;
+    bool fails = (retried && key->attempt <= 2 && percent(w, w->fail_percent)) ||
+                 (w->fail_first && step_of(w, key)->retry_back > 0 && w->first_failed++ == 0);
     k->outcome = (struct outcome){
         .status = fails ? OUTCOME_FAILED : OUTCOME_DONE,
         .code = fails ? E_IO : 0,
@@ -232,7 +284,7 @@ static void attach(struct world *w, uint32_t place, const struct instruction_key
 {
     struct worker *k = worker_of(w, place, key);
     struct agent_event event = {.type = AGENT_EVENT_LOST, .key = *key};
-    event.once = plan_step_at(w->plan, key->phase, key->step)->retries == 0;
+    event.once = step_of(w, key)->retries == 0;
     if (k != NULL && !k->ended) {
         return; /* it will end in this life */
     }
@@ -341,6 +393,7 @@ static void send_out(struct world *w, const struct effect *e)
     for (int copies = percent(w, w->break_percent) ? 2 : 1; copies > 0; copies--) {
         struct happening *h = later(w, delay(w, 1), HAPPENING_INSTRUCTION, place);
         h->number = w->fence;
+        h->known = e->known;
         h->key = (struct instruction_key){
             .run = RUN, .phase = e->key.phase, .step = e->key.step, .attempt = e->key.attempt};
         keep_order(w, h);
@@ -556,8 +609,10 @@ static void happen_at_place(struct world *w, const struct happening *h)
         if (stream) {
             check_intent(w, h->place, &h->key);
             place_event(w, h->place,
-                        (struct agent_event){
-                            .type = AGENT_EVENT_INSTRUCTION, .key = h->key, .fence = h->number});
+                        (struct agent_event){.type = AGENT_EVENT_INSTRUCTION,
+                                             .key = h->key,
+                                             .fence = h->number,
+                                             .known = h->known});
         }
         break;
     case HAPPENING_FORGET:
@@ -683,11 +738,15 @@ void cluster_check_all_done_once(struct world *w)
                 ? 1
                 : LIST_AT(&w->plan->node_sets, const struct plan_node_set, phase->node_set)
                       ->nodes.count;
-        wanted += members * phase->steps.count;
+        for (uint32_t s = 0; s < phase->steps.count; s++) {
+            wanted += is_repeated(w, (uint32_t)i, s) ? 0 : members;
+        }
     }
     size_t done = 0;
     for (size_t i = 0; i < w->worker_count; i++) {
-        done += w->workers[i].outcome.status == OUTCOME_DONE ? 1 : 0;
+        const struct worker *k = &w->workers[i];
+        bool once = !is_repeated(w, k->key.phase, k->key.step);
+        done += once && k->outcome.status == OUTCOME_DONE ? 1 : 0;
     }
     assert_int_equal(done, wanted);
 }

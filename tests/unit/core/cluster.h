@@ -1,7 +1,8 @@
 /*
  * A whole cluster in one process: one rollout machine, an agent machine per place, pretended journals, network, workers
  * and clock. It asserts as it goes: nothing is instructed before its intent is durable, no step runs beside itself or
- * after it was done, `parallel` holds, and the journal alone rebuilds the machine at any moment.
+ * after it was done (but what a retry repeats on purpose, once its DONE was heard), what a retry goes back for never
+ * starts on old proofs, `parallel` holds, and the journal alone rebuilds the machine at any moment.
  *
  * Streams are as TCP's: what is under way in a broken connection is lost, the rest comes in order.
  */
@@ -39,6 +40,7 @@ struct happening {
     enum happening_type type;
     uint32_t place;
     uint64_t number; /* of a record; or the fence */
+    uint32_t known;  /* INSTRUCTION */
     uint32_t life;   /* of who it is for: of a later life it is nothing */
     uint32_t connection;
     struct instruction_key key;
@@ -85,9 +87,10 @@ struct world {
     /* faults */
     uint64_t seed; /* 0: none at random */
     int fail_percent, break_percent, crash_percent;
+    bool fail_first; /* the first start of a step that a retry goes back for fails */
     size_t kill_controller_at, kill_place_at, kill_act_at; /* how many from the start; 0: never */
     bool kill_keeps_record;
-    size_t controller_records, place_records, acts;
+    size_t controller_records, place_records, acts, first_failed;
     size_t kills;
     /* what is checked */
     int in_middle, in_middle_max;
@@ -101,7 +104,7 @@ struct world *cluster_begin(struct plan *(*make)(struct arena *));
 /* Until the run has ended, whatever dies on the way. A paused run is told to retry. */
 void cluster_run(struct world *w);
 void cluster_end(struct world *w);
-/* Every step of the plan is done at every one of its places, exactly once. */
+/* Every step of the plan is done at every one of its places, exactly once; one that a retry repeats, at least once. */
 void cluster_check_all_done_once(struct world *w);
 
 #endif

@@ -82,6 +82,20 @@ struct plan *plans_all_at_once(struct arena *arena)
     return p.plan;
 }
 
+struct plan *plans_external(struct arena *arena)
+{
+    struct plans p = plans_begin(arena, 2, 2);
+    plans_phase(&p, "migrate", -1, 0, true);
+    plans_step(&p, "lock", PLAN_CONTROLLER);
+    plans_step(&p, "tool lock", PLAN_CONTROLLER)->retries = 2;
+    plans_step(&p, "ledger", PLAN_CONTROLLER)->retries = 2;
+    plans_step(&p, "migrate", "app-2")->retry_back = 2;
+    plans_step(&p, "unlock", PLAN_CONTROLLER);
+    plans_phase(&p, "start", 0, 0, true);
+    plans_step(&p, "start", NULL)->retries = 2;
+    return p.plan;
+}
+
 struct plan *plans_rolling(struct arena *arena)
 {
     struct plans p = plans_begin(arena, 4, 8);

@@ -24,6 +24,8 @@ struct plan_step *plans_step(struct plans *p, const char *name, const char *on);
 
 /* Three nodes, two hops: preflight, stop, migrate twice, swap and start. */
 struct plan *plans_all_at_once(struct arena *arena);
+/* Two nodes and an external migrator, a retry of which begins with the tool's lock and the ledger. */
+struct plan *plans_external(struct arena *arena);
 /* Four nodes: migrate, a canary, then the rest two at a time. */
 struct plan *plans_rolling(struct arena *arena);
 

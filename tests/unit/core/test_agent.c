@@ -209,6 +209,43 @@ static void another_attempt_waits_for_the_one_under_way(void **state)
     assert_string_equal(durable(8), "outcome:0.1#4");
 }
 
+static const char *instruct_again(uint32_t s, uint32_t attempt, uint32_t known)
+{
+    return step((struct agent_event){.type = AGENT_EVENT_INSTRUCTION,
+                                     .key = key("a", 0, s, attempt),
+                                     .fence = 1,
+                                     .known = known});
+}
+
+static void acts_again_when_the_controller_knows_the_done_and_wants_it_repeated(void **state)
+{
+    (void)state;
+    resume();
+    instruct(1, 1, 1);
+    durable(2);
+    acted(1, 1, OUTCOME_DONE);
+    durable(3);
+    assert_string_equal(instruct_again(1, 2, 1), "intent:0.1#2");
+    assert_int_equal(out.items[0].record.known, 1);
+    assert_string_equal(durable(4), "act:0.1#2");
+    acted(1, 2, OUTCOME_DONE);
+    durable(5);
+    instruct_again(1, 3, 1); /* it has not heard of the second DONE */
+    assert_string_equal(durable(6), "outcome:0.1#3");
+}
+
+static void acts_again_after_a_restart_too(void **state)
+{
+    (void)state;
+    replay(AGENT_RECORD_INTENT, 1, 1);
+    replay(AGENT_RECORD_OUTCOME, 1, 1);
+    const struct agent_record record = {
+        .type = AGENT_RECORD_INTENT, .key = key("a", 0, 1, 2), .known = 1};
+    step((struct agent_event){.type = AGENT_EVENT_REPLAY, .record = &record});
+    assert_string_equal(resume(), "attach:0.1#2");
+    assert_string_equal(lost(1, 2, false), "act:0.1#2");
+}
+
 static void refuses_more_under_way_than_the_limit_and_remembers_it(void **state)
 {
     (void)state;
@@ -315,6 +352,10 @@ int main(void)
                                         end_test),
         cmocka_unit_test_setup_teardown(another_attempt_waits_for_the_one_under_way, begin_test,
                                         end_test),
+        cmocka_unit_test_setup_teardown(
+            acts_again_when_the_controller_knows_the_done_and_wants_it_repeated, begin_test,
+            end_test),
+        cmocka_unit_test_setup_teardown(acts_again_after_a_restart_too, begin_test, end_test),
         cmocka_unit_test_setup_teardown(refuses_more_under_way_than_the_limit_and_remembers_it,
                                         begin_test, end_test),
         cmocka_unit_test_setup_teardown(forgets_a_run_when_nothing_of_it_is_under_way, begin_test,

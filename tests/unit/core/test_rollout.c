@@ -233,6 +233,86 @@ static void refuses_an_attempt_past_the_limit(void **state)
     assert_string_equal(word(WORD_ABORT), "aborting");
 }
 
+/* The phase of an external migrator: a retry of it begins with the tool's lock. */
+static void begin_external(int64_t retries)
+{
+    struct plans p = plans_begin(&arena, 1, 1);
+    plans_phase(&p, "migrate", -1, 0, true);
+    plans_step(&p, "lock", PLAN_CONTROLLER);
+    plans_step(&p, "tool lock", PLAN_CONTROLLER)->retries = retries;
+    plans_step(&p, "ledger", PLAN_CONTROLLER);
+    plans_step(&p, "migrate", "app-1")->retry_back = 2;
+    plans_step(&p, "unlock", PLAN_CONTROLLER);
+    r = rollout_new(&arena, p.plan);
+    up(0);
+    up(ROLLOUT_PLACE_CONTROLLER);
+    assert_string_equal(begin(), "running intent:0.0@0#1 send:0.0@0#1");
+}
+
+#define AT_CONTROLLER ROLLOUT_PLACE_CONTROLLER
+
+/* Up to the migrator, which is under way then. */
+static void walk_to_migrator(uint32_t attempt)
+{
+    ended(0, 1, AT_CONTROLLER, attempt, OUTCOME_DONE);
+    ended(0, 2, AT_CONTROLLER, attempt, OUTCOME_DONE);
+}
+
+static void a_retry_goes_back_to_the_steps_that_prove_it_may_start(void **state)
+{
+    (void)state;
+    begin_external(0);
+    ended(0, 0, AT_CONTROLLER, 1, OUTCOME_DONE);
+    walk_to_migrator(1);
+    assert_string_equal(ended(0, 3, 0, 1, OUTCOME_UNKNOWN), "unknown:0.3@1#1 paused");
+    assert_string_equal(word(WORD_RETRY), "running intent:0.1@0#2 send:0.1@0#2");
+    assert_int_equal(out.items[3].known, 1);                  /* its first DONE is no answer */
+    assert_string_equal(ended(0, 3, 0, 1, OUTCOME_DONE), ""); /* too late */
+    assert_string_equal(ended(0, 1, AT_CONTROLLER, 1, OUTCOME_DONE), "");
+    assert_string_equal(ended(0, 1, AT_CONTROLLER, 2, OUTCOME_DONE),
+                        "done:0.1@0#2 intent:0.2@0#2 send:0.2@0#2");
+    /* The proof fails: a retry of it begins with itself, and goes on to the migrator. */
+    assert_string_equal(ended(0, 2, AT_CONTROLLER, 2, OUTCOME_FAILED), "failed:0.2@0#2 paused");
+    assert_string_equal(word(WORD_RETRY), "running intent:0.2@0#3 send:0.2@0#3");
+    assert_string_equal(ended(0, 2, AT_CONTROLLER, 3, OUTCOME_DONE),
+                        "done:0.2@0#3 intent:0.3@1#2 send:0.3@1#2");
+    assert_int_equal(out.items[3].known, 0);
+    assert_string_equal(ended(0, 3, 0, 2, OUTCOME_FAILED), "failed:0.3@1#2 paused");
+    assert_string_equal(word(WORD_RETRY), "running intent:0.1@0#3 send:0.1@0#3");
+    ended(0, 1, AT_CONTROLLER, 3, OUTCOME_DONE);
+    assert_string_equal(ended(0, 2, AT_CONTROLLER, 4, OUTCOME_DONE),
+                        "done:0.2@0#4 intent:0.3@1#3 send:0.3@1#3");
+    assert_string_equal(ended(0, 3, 0, 3, OUTCOME_DONE),
+                        "done:0.3@1#3 intent:0.4@0#1 send:0.4@0#1");
+    assert_string_equal(ended(0, 4, AT_CONTROLLER, 1, OUTCOME_DONE), "done:0.4@0#1 succeeded");
+}
+
+static void a_retry_goes_back_with_the_late_truth_only_when_it_is_not_done(void **state)
+{
+    (void)state;
+    begin_external(0);
+    ended(0, 0, AT_CONTROLLER, 1, OUTCOME_DONE);
+    walk_to_migrator(1);
+    assert_string_equal(at(60000), "unknown:0.3@1#1 paused");
+    assert_string_equal(ended(0, 3, 0, 1, OUTCOME_DONE), "done:0.3@1#1");
+    assert_string_equal(word(WORD_RETRY), "running intent:0.4@0#1 send:0.4@0#1");
+}
+
+static void refuses_a_retry_that_would_repeat_a_step_past_the_limit(void **state)
+{
+    (void)state;
+    begin_external(100);
+    ended(0, 0, AT_CONTROLLER, 1, OUTCOME_DONE);
+    for (uint32_t i = 1; i < LIMIT_ATTEMPTS; i++) {
+        ended(0, 1, AT_CONTROLLER, i, OUTCOME_FAILED);
+    }
+    ended(0, 1, AT_CONTROLLER, LIMIT_ATTEMPTS, OUTCOME_DONE);
+    ended(0, 2, AT_CONTROLLER, 1, OUTCOME_DONE);
+    assert_string_equal(ended(0, 3, 0, 1, OUTCOME_FAILED), "failed:0.3@1#1 paused");
+    assert_string_equal(word(WORD_RETRY), "refused");
+    assert_non_null(strstr(out.items[0].text, "controller: tool lock has had 16 attempts"));
+}
+
 static void aborts_in_every_state_but_an_end(void **state)
 {
     (void)state;
@@ -458,6 +538,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(tries_again_after_failed_but_never_after_unknown,
                                         begin_test, end_test),
         cmocka_unit_test_setup_teardown(refuses_an_attempt_past_the_limit, begin_test, end_test),
+        cmocka_unit_test_setup_teardown(a_retry_goes_back_to_the_steps_that_prove_it_may_start,
+                                        begin_test, end_test),
+        cmocka_unit_test_setup_teardown(
+            a_retry_goes_back_with_the_late_truth_only_when_it_is_not_done, begin_test, end_test),
+        cmocka_unit_test_setup_teardown(refuses_a_retry_that_would_repeat_a_step_past_the_limit,
+                                        begin_test, end_test),
         cmocka_unit_test_setup_teardown(aborts_in_every_state_but_an_end, begin_test, end_test),
         cmocka_unit_test_setup_teardown(
             a_deadline_without_an_answer_is_unknown_and_the_late_truth_counts, begin_test,

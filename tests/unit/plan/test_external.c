@@ -63,6 +63,31 @@ static void runs_an_external_migrator_from_the_staged_tree_up(void **state UNUSE
                         "postgres://u@h/d");
 }
 
+/* "name-BACK name-BACK": the steps of the phase that migrates, and how far a retry of each goes back. */
+static const char *retries_go_back(void)
+{
+    struct buf text;
+    buf_init(&text, &w.arena, 4096);
+    for (size_t i = 0; i < w.plan.phases.count; i++) {
+        const struct plan_phase *phase = plan_phase_at(&w.plan, i);
+        for (size_t s = 0; strcmp(phase->name, "migrate main") == 0 && s < phase->steps.count;
+             s++) {
+            const struct plan_step *step = plan_step_at(&w.plan, i, s);
+            buf_printf(&text, "%s%s-%lld", s > 0 ? " " : "", step->name,
+                       (long long)step->retry_back);
+        }
+    }
+    return buf_text(&text);
+}
+
+static void a_retry_of_the_migrator_begins_with_its_lock_and_its_ledger(void **state UNUSED)
+{
+    external("5.6.0", 210);
+    world_render(&w, NULL);
+    assert_string_equal(retries_go_back(), "lock-0 tool lock-0 ledger-0 migrate-2 ledger-0 "
+                                           "checkpoint-0 unlock-0");
+}
+
 static void runs_it_from_the_installed_newer_tree_down(void **state UNUSED)
 {
     external("5.12.8", 276);
@@ -141,6 +166,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(runs_an_external_migrator_from_the_staged_tree_up),
+        T(a_retry_of_the_migrator_begins_with_its_lock_and_its_ledger),
         T(runs_it_from_the_installed_newer_tree_down),
         T(stages_the_newer_tree_when_it_is_gone_from_the_node),
         T(stops_at_a_partial_ledger),

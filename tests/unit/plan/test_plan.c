@@ -68,6 +68,10 @@ static void refuses_a_text_whose_parts_do_not_fit(void **state UNUSED)
     refuses_tampering(json, "\"on\":\"controller\"", "\"on\":\"elsewhere\"", "elsewhere");
     refuses_tampering(json, "\"on\":\"controller\",", "", "place of its own");
     refuses_tampering(json, "\"deadline\":60000", "\"deadline\":0", "deadline");
+    refuses_tampering(json, "\"deadline\":60000", "\"deadline\":60000,\"retry_back\":1",
+                      "would begin 1 steps before it");
+    refuses_tampering(json, "\"deadline\":60000", "\"deadline\":60000,\"retry_back\":-1",
+                      "retry_back");
     refuses_tampering(json, "\"name\":\"app-2\"", "\"name\":\"app-1\"", "twice");
     refuses_tampering(json, "\"lockstep\":1", "\"lockstep\":1,\"sudo\":true", "sudo");
     refuses_tampering(json, "\"action\":{\"preflight\"", "\"action\":{\"format_disk\"",

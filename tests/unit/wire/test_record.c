@@ -103,6 +103,7 @@ static struct wire_instruction an_instruction(void)
         .state_name = "chat.mattermost",
         .action = {.data = (const uint8_t *)"{\"a\":\0}", .len = 7},
         .left_ms = 77,
+        .known = UINT32_MAX,
         .deadline_ms = INT64_MAX,
     };
 }
@@ -113,6 +114,7 @@ static void place_records(struct agent_record ret[PLACE_RECORDS])
     ret[1] = (struct agent_record){.type = AGENT_RECORD_FENCE};
     ret[2] =
         (struct agent_record){.type = AGENT_RECORD_INTENT, .key = most_key, .fence = UINT64_MAX};
+    ret[2].known = UINT32_MAX;
     ret[3] = (struct agent_record){
         .type = AGENT_RECORD_OUTCOME, .key = most_key, .outcome = large_outcome()};
     ret[4] = (struct agent_record){.type = AGENT_RECORD_FORGET, .key = {.run = "x"}};
@@ -132,7 +134,7 @@ static void records_of_a_place_come_back(void **state)
         assert_int_equal(wire_place_record_pack(&arena, in, &instruction, &bytes, &error), 0);
         assert_int_equal(wire_place_record_unpack(&arena, bytes, &back, &again, &error), 0);
         assert_int_equal(back.type, in->type);
-        assert_true(back.at_ms == in->at_ms && back.fence == in->fence);
+        assert_true(back.at_ms == in->at_ms && back.fence == in->fence && back.known == in->known);
         assert_memory_equal(&back.key, &in->key, sizeof(back.key));
         if (in->type == AGENT_RECORD_OUTCOME) {
             assert_outcome(&back.outcome, &in->outcome);
@@ -144,7 +146,7 @@ static void records_of_a_place_come_back(void **state)
             assert_int_equal(again.action.len, 7);
             assert_memory_equal(again.action.data, "{\"a\":\0}", 7);
             assert_true(again.deadline_ms == INT64_MAX && again.left_ms == 77 &&
-                        again.fence == UINT64_MAX);
+                        again.known == in->known && again.fence == UINT64_MAX);
         }
     }
 }
