@@ -7,8 +7,9 @@
 #include "lib/base/str.h"
 
 extern const struct db_format db_format_morph;
+extern const struct db_format db_format_golang_migrate;
 
-const struct db_format *const db_formats[] = {&db_format_morph};
+const struct db_format *const db_formats[] = {&db_format_morph, &db_format_golang_migrate};
 const size_t db_formats_count = ARRAY_SIZE(db_formats);
 
 const struct db_format *db_format_get(int kind)
@@ -26,6 +27,45 @@ const char *db_ledger_name(const struct db_session *s, int format, struct arena 
     return str_empty(s->ledger)
                ? migration_format_words[format]
                : arena_printf(arena, "%s %s", migration_format_words[format], s->ledger);
+}
+
+int db_ledger_refuse(struct db_session *s, const char *format, struct error *e)
+{
+    return db_fail(s, e, E_INVALID, "the migrations are %s's, which has no ledger on %s", format,
+                   s->engine->name);
+}
+
+int db_ledger_table(struct db_session *s, const char *fallback, struct db_table *ret,
+                    struct error *e)
+{
+    const char *name = !str_empty(s->ledger) ? s->ledger : fallback;
+    const char *dot = strchr(name, '.');
+    bool schemas = s->engine->kind == DB_POSTGRES;
+    if (dot != NULL && !schemas) {
+        return db_fail(s, e, E_INVALID,
+                       "the ledger is \"%.100s\": %s has no schemas, write the table's name alone",
+                       name, s->engine->name);
+    }
+    if (schemas && dot == NULL && s->schema[0] == '\0') {
+        return db_fail(s, e, E_INVALID,
+                       "the role's search_path names no schema that is there: the ledger %.100s "
+                       "cannot be found. Set it, or write ledger: SCHEMA.TABLE",
+                       name);
+    }
+    struct db_table table = {.schema = "", .name = name};
+    if (schemas) {
+        table.schema =
+            dot != NULL ? arena_strndup(s->arena, name, (size_t)(dot - name)) : s->schema;
+        table.name = dot != NULL ? dot + 1 : name;
+        name = arena_printf(s->arena, "%s.%s", table.schema, table.name);
+    }
+    int rc = db_quote_name(s->arena, name, &table.quoted, e);
+    if (rc < 0) {
+        error_wrap(e, "database %s: its ledger", s->name);
+        return rc;
+    }
+    *ret = table;
+    return 0;
 }
 
 static int by_bytes(const void *a, const void *b)

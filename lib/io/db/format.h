@@ -46,6 +46,9 @@ struct db_format {
      * Keys as db_engine.advisory_* want them. The holder's session holds them beside ours. */
     int (*advisory_keys)(struct db_session *s, struct arena *arena, struct strings *ret,
                          struct error *e);
+    /* They are given back while an index is built concurrently (hold_yield()): the tool waits for them inside the server,
+     * where the index would wait for it (golang-migrate), or it gives them back itself (Sourcegraph). */
+    bool advisory_yields;
     /* The tool's own lock row (a lease), where the engine has one of it; all NULL: the format has none. Within one transaction
      * with the holder's row: self->tool_lease is what we wrote last (take: what a dead holder of ours wrote).
      * *ret_words says who has it when it is not ours. */
@@ -67,6 +70,18 @@ const struct db_format *db_format_get(int kind);
 
 /* What intents call this ledger: "morph", "golang-migrate app.schema_migrations". */
 const char *db_ledger_name(const struct db_session *s, int format, struct arena *arena);
+/* Where a format's ledger is: s->ledger ("table" or "schema.table"), or `fallback`. */
+struct db_table {
+    const char
+        *schema; /* PostgreSQL: the given one, or current_schema(), as the tools do; "" elsewhere */
+    const char *name;
+    const char *quoted; /* for statements */
+};
+/* Text from s->arena. E_INVALID: not such a name, or no schema to be in. */
+int db_ledger_table(struct db_session *s, const char *fallback, struct db_table *ret,
+                    struct error *e);
+/* A format that the engine's tool does not know: E_INVALID. */
+int db_ledger_refuse(struct db_session *s, const char *format, struct error *e);
 
 /* Reads a ledger of a native format, or an external one by table and column. Missing: exists is false. */
 int db_ledger_read(struct db_session *s, struct arena *arena, int format,

@@ -16,6 +16,7 @@
 #include "lib/base/str.h"
 #include "lib/io/db/db.h"
 #include "lib/io/db/hold_files.h"
+#include "lib/io/db/hold_tool.h"
 
 #define POLL_WAITING_MS 100
 #define POLL_HELD_MS    500
@@ -35,7 +36,9 @@ struct hold {
     bool locked; /* the engine's lock is ours */
     struct db_holder self;
     const struct db_format *format;
-    const char *words; /* who has it; scratch */
+    struct hold_tool tool;
+    const char *words;            /* who has it; scratch */
+    char said[LIMIT_ERROR_BYTES]; /* of them: what the status file tells */
     int64_t deadline_ms;
     int64_t refreshed_ms;
     int signal_fd;
@@ -54,6 +57,8 @@ static void set_state(struct hold *h, enum hold_state state, int code, const cha
     h->status.code = code;
     h->status.message = message;
     h->status.backend_pid = state == HOLD_HELD ? h->session.backend_pid : 0;
+    h->status.yielded = state == HOLD_HELD ? h->tool.yielded : NULL;
+    snprintf(h->said, sizeof(h->said), "%s", message != NULL ? message : "");
     struct error e = {0};
     if (hold_status_write(&h->scratch, h->dir, &h->status, &h->self, &e) < 0) {
         say(h, e.message);
@@ -63,6 +68,15 @@ static void set_state(struct hold *h, enum hold_state state, int code, const cha
                             message != NULL ? ": " : "", message != NULL ? message : ""));
     }
     h->status.message = NULL; /* it was the scratch arena's */
+}
+
+/* Who we wait for, for those who look: only when it is somebody else than before. */
+static void tell_words(struct hold *h)
+{
+    if (h->words != NULL && strncmp(h->words, h->said, sizeof(h->said) - 1) != 0) {
+        set_state(h, h->status.state, h->status.code, h->words);
+        say(h, arena_printf(&h->scratch, "waiting for %s", h->words));
+    }
 }
 
 static bool has_lease(const struct hold *h)
@@ -75,6 +89,7 @@ static void drop_session(struct hold *h)
     db_close(&h->session);
     h->open = false;
     h->locked = false;
+    hold_tool_reset(&h->tool);
     arena_deinit(&h->session_arena);
 }
 
@@ -85,6 +100,9 @@ static int open_session(struct hold *h, struct error *e)
     h->session.arena = &h->scratch;
     h->open = rc == 0;
     if (rc == 0) {
+        rc = hold_tool_keys(&h->tool, &h->session, &h->session_arena, e);
+    }
+    if (rc == 0) {
         rc = db_evidence_create(&h->session, act_now_ms() + STATEMENT_MS, e);
     }
     if (rc == 0) {
@@ -93,8 +111,9 @@ static int open_session(struct hold *h, struct error *e)
     return rc;
 }
 
-/* The holder's row and the tool's own lease, in one transaction: after a crash the row says which lease is ours. */
-static int take_lease(struct hold *h, bool *ret, struct error *e)
+/* The holder's row and, when the tool's session locks are ours, its own lease, in one transaction: after a crash the row
+ * says which lease is ours. */
+static int take_lease(struct hold *h, bool keys, bool *ret, struct error *e)
 {
     struct db_session *s = &h->session;
     struct db_holder before;
@@ -105,13 +124,13 @@ static int take_lease(struct hold *h, bool *ret, struct error *e)
     if (rc == 0) {
         rc = db_holder_read(s, &h->scratch, &before, e);
     }
-    enum db_lease lease = DB_LEASE_OURS;
-    if (rc == 0 && has_lease(h)) {
+    enum db_lease lease = keys ? DB_LEASE_OURS : DB_LEASE_OTHERS;
+    if (rc == 0 && keys && has_lease(h)) {
         h->self.tool_lease = before.run != NULL ? before.tool_lease : 0;
         rc = h->format->lease_take(s, &h->scratch, &h->self, &lease, &h->words, e);
     }
     if (rc == 0) {
-        /* Even while another tool has its lease, the row names us: the advisory lock is ours. */
+        /* Even while another tool has its lock, the row names us: our own lock is ours. */
         rc = db_holder_write(s, &h->self, e);
     }
     if (rc == 0) {
@@ -123,6 +142,33 @@ static int take_lease(struct hold *h, bool *ret, struct error *e)
     }
     *ret = lease == DB_LEASE_OURS;
     return 0;
+}
+
+/* The tool's locks: its session locks (unless a worker wants them free), then its lease; else none of them. */
+static int take_tool(struct hold *h, bool *ret, struct error *e)
+{
+    struct db_session *s = &h->session;
+    const char *wish = hold_wish_read(&h->scratch, h->dir);
+    bool keys = false;
+    bool all = false;
+    int rc = 0;
+    if (wish != NULL) {
+        keys = true;
+        rc = hold_tool_yield(&h->tool, s, wish, e);
+    } else {
+        hold_tool_end_yield(&h->tool);
+        rc = hold_tool_take(&h->tool, s, &h->scratch, &keys, &h->words, e);
+    }
+    if (rc == 0) {
+        rc = take_lease(h, keys, &all, e);
+    }
+    if (rc == 0 && !all) {
+        rc = hold_tool_give_back(&h->tool, s, e); /* nobody is to wait for us while we wait */
+    }
+    if (rc == 0) {
+        *ret = all;
+    }
+    return rc;
 }
 
 /* One try. *ret: all of it is ours. */
@@ -142,7 +188,7 @@ static int try_take(struct hold *h, bool *ret, struct error *e)
         rc = s->engine->try_lock(s, &h->self, &h->locked, e);
     }
     if (rc == 0 && h->locked) {
-        return take_lease(h, ret, e);
+        return take_tool(h, ret, e);
     }
     struct db_lock_state state;
     if (rc == 0) {
@@ -203,6 +249,9 @@ static void release(struct hold *h)
             rc = db_commit(s, &e);
         }
         if (rc == 0) {
+            rc = hold_tool_give_back(&h->tool, s, &e);
+        }
+        if (rc == 0) {
             rc = s->engine->unlock(s, &h->self, &e);
         }
     }
@@ -244,14 +293,55 @@ static bool round_without(struct hold *h)
         set_state(h, HOLD_FAILED, rc < 0 ? rc : E_TIMEOUT, why);
         return true;
     }
+    tell_words(h);
     return false;
+}
+
+/* What a worker wants of the tool's session locks, and what became of it: the worker waits for the status file. */
+static int follow_wish(struct hold *h, struct error *e)
+{
+    struct hold_tool *tool = &h->tool;
+    const char *wish = hold_wish_read(&h->scratch, h->dir);
+    bool again = wish != NULL && tool->yielded != NULL && strcmp(wish, tool->yielded) == 0;
+    if (again || (wish == NULL && tool->yielded == NULL)) {
+        return 0;
+    }
+    int rc = 0;
+    if (wish != NULL) {
+        rc = hold_tool_yield(tool, &h->session, wish, e);
+        if (rc == 0) {
+            set_state(h, HOLD_HELD, 0, NULL);
+            say(h, "the tool's own locks are given back for a while");
+        }
+        return rc;
+    }
+    bool taken = false;
+    rc = hold_tool_take(tool, &h->session, &h->scratch, &taken, &h->words, e);
+    if (rc == 0 && taken) {
+        hold_tool_end_yield(tool);
+        set_state(h, HOLD_HELD, 0, NULL);
+        say(h, "the tool's own locks are ours again");
+    } else if (rc == 0) {
+        tell_words(h);
+    }
+    return rc;
+}
+
+/* Somebody took the tool's lock while it was given back, and nobody wants that any more. */
+static bool wants_back(struct hold *h)
+{
+    return h->status.state == HOLD_HELD && h->tool.yielded != NULL &&
+           hold_wish_read(&h->scratch, h->dir) == NULL;
 }
 
 static void round_with(struct hold *h)
 {
     struct error e = {0};
     bool ours = false;
-    int rc = keep(h, &ours, &e);
+    int rc = follow_wish(h, &e);
+    if (rc == 0) {
+        rc = keep(h, &ours, &e);
+    }
     if (rc == 0 && ours) {
         return;
     }
@@ -266,10 +356,16 @@ static void round_with(struct hold *h)
     }
 }
 
+/* SIGUSR1 says that there is something to look at. */
 static bool asked_to_stop(struct hold *h, int wait_ms)
 {
     struct pollfd fd = {.fd = h->signal_fd, .events = POLLIN};
-    return poll(&fd, 1, wait_ms) > 0;
+    struct signalfd_siginfo info;
+    if (poll(&fd, 1, wait_ms) <= 0) {
+        return false;
+    }
+    return read(h->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info) ||
+           info.ssi_signo != SIGUSR1;
 }
 
 static int run(struct hold *h)
@@ -283,7 +379,8 @@ static int run(struct hold *h)
         } else if (round_without(h)) {
             return 1;
         }
-        if (asked_to_stop(h, h->status.state == HOLD_HELD ? POLL_HELD_MS : POLL_WAITING_MS)) {
+        bool waits = h->status.state != HOLD_HELD || wants_back(h);
+        if (asked_to_stop(h, waits ? POLL_WAITING_MS : POLL_HELD_MS)) {
             release(h);
             return 0;
         }
@@ -317,6 +414,7 @@ static int start(struct hold *h)
     sigemptyset(&stop);
     sigaddset(&stop, SIGTERM);
     sigaddset(&stop, SIGINT);
+    sigaddset(&stop, SIGUSR1);
     sigprocmask(SIG_BLOCK, &stop, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
@@ -329,6 +427,7 @@ static int start(struct hold *h)
         return 2;
     }
     h->format = db_format_get(h->spec.format);
+    h->tool.format = h->format;
     h->deadline_ms = act_now_ms() + h->spec.wait_ms;
     h->status =
         (struct hold_status){.run = h->spec.run, .pid = h->self.pid, .fence = h->spec.fence};
@@ -353,6 +452,7 @@ int db_hold_main(const char *dir)
     if (h.signal_fd >= 0) {
         close(h.signal_fd);
     }
+    hold_tool_reset(&h.tool);
     arena_deinit(&h.scratch);
     arena_deinit(&h.session_arena);
     arena_deinit(&h.arena);

@@ -3,6 +3,7 @@
  *   spec.json    what the holder was started with (secrets by reference only)
  *   alive        locked (flock) for as long as the holder lives: the proof of life
  *   status.json  what it does now
+ *   yield        whose process wants the tool's own locks given back; counts while that process lives
  *   log          what it said
  *
  *            start                 taken                SIGTERM
@@ -36,7 +37,10 @@ struct hold_status {
     int64_t backend_pid;
     uint64_t fence;
     int code; /* enum lockstep_error when FAILED */
-    const char *message;
+    const char
+        *message; /* WAITING: who has it; HELD and yielded: who took the tool's lock meanwhile */
+    const char
+        *yielded; /* the text of the wish that was granted; NULL: the tool's locks are ours */
 };
 
 struct hold_spec {
@@ -59,6 +63,11 @@ int hold_status_read(struct arena *arena, const char *dir, struct hold_status *r
  * is to be called when the action is over (db_work_close() does). Also raises the fence to act->fence. */
 int hold_ensure(struct act *act, struct db_session *s, const struct database_ref *database,
                 int format, bool *ret_temporary, struct error *e);
+/* While an index is built concurrently: our own lock stays, the tool's session locks (db_format.advisory_keys) are given
+ * back (yield), or taken again. Returns when it is so, in about a millisecond. Taking again may wait for the tool that took them
+ * meanwhile: E_TIMEOUT at act->deadline_ms names it; read the ledger again afterwards. Nothing happens where the format has
+ * no locks that would disturb (db_format.advisory_yields). A yield ends with this process, and with hold_ensure(). */
+int hold_yield(struct act *act, const struct database_ref *database, bool yield, struct error *e);
 /* SIGTERM, then KILL; 0 when none lives any more. */
 int hold_stop(struct act *act, const struct database_ref *database, struct error *e);
 

@@ -16,12 +16,14 @@
 #include "lib/io/platform/files.h"
 #include "lib/io/platform/process.h"
 
-#define LOOK_MS    50
-#define COME_UP_MS 15000 /* from its start to its first word */
-#define STARTS_MAX 5     /* of one action */
-#define STOP_MS    10000
-#define LOG_BYTES  400
-#define START_FILE "start"
+#define LOOK_MS       50
+#define QUICK_LOOK_MS 1     /* a yield is granted at once … */
+#define QUICK_LOOKS   200   /* … or it is waited for */
+#define COME_UP_MS    15000 /* from its start to its first word */
+#define STARTS_MAX    5     /* of one action */
+#define STOP_MS       10000
+#define LOG_BYTES     400
+#define START_FILE    "start"
 
 /* How one action waits for a holder. */
 struct wait {
@@ -32,6 +34,7 @@ struct wait {
     bool renew; /* wanted replaces what a dead holder of this run was started with */
     bool made;  /* nobody had asked for the lock before */
     int64_t deadline_ms;
+    bool whole; /* held means the tool's own locks too, not given back for a while */
     int starts; /* by us */
     bool seen_alive;
     struct hold_status status;
@@ -120,7 +123,8 @@ static int look(struct wait *w, bool *ret_held, struct error *e)
         return rc == 0 ? start_holder(w, e) : rc;
     }
     w->seen_alive = true;
-    *ret_held = s->state == HOLD_HELD && str_equal(s->run, act->run);
+    *ret_held =
+        s->state == HOLD_HELD && str_equal(s->run, act->run) && (!w->whole || s->yielded == NULL);
     return 0;
 }
 
@@ -183,6 +187,77 @@ static int wait_proved(struct wait *w, struct db_session *s, struct error *e)
     }
 }
 
+static void send_signal(const char *process, int signal_number)
+{
+    struct process_id id;
+    if (process != NULL && process_id_parse(process, &id) && process_alive(&id)) {
+        kill(id.pid, signal_number);
+    }
+}
+
+/* What an earlier worker, or this one, wanted given back for a while is wanted no more. */
+static int end_yield(struct wait *w, struct error *e)
+{
+    struct hold_status status;
+    int rc = hold_wish_remove(w->act->arena, w->dir, e);
+    if (rc == 0) {
+        rc = hold_status_read(w->act->arena, w->dir, &status, e);
+    }
+    if (rc == 0 && status.alive && status.yielded != NULL) {
+        send_signal(status.process, SIGUSR1);
+    }
+    return rc;
+}
+
+static int wait_yielded(struct wait *w, const char *wish, struct error *e)
+{
+    for (int looks = 0;; looks++) {
+        bool held = false;
+        int rc = look(w, &held, e);
+        if (rc < 0) {
+            return rc;
+        }
+        const char *granted = w->status.yielded;
+        if (held && (wish != NULL ? str_equal(granted, wish) : granted == NULL)) {
+            return 0;
+        }
+        if (act_now_ms() >= w->deadline_ms) {
+            return error_set(
+                e, E_TIMEOUT, "database %s: the migration tool's own lock is not %s: %s",
+                w->database->name, wish != NULL ? "given back" : "ours again", state_words(w));
+        }
+        process_sleep_ms(looks < QUICK_LOOKS ? QUICK_LOOK_MS : LOOK_MS);
+    }
+}
+
+int hold_yield(struct act *act, const struct database_ref *database, bool yield, struct error *e)
+{
+    struct wait w = {.act = act, .database = database, .deadline_ms = act->deadline_ms};
+    w.dir = hold_dir(act->arena, act->state_dir, database);
+    struct hold_spec spec;
+    int rc = hold_spec_read(act->arena, w.dir, &spec, e);
+    if (rc < 0) {
+        return rc;
+    }
+    const struct db_format *format = db_format_get(spec.format);
+    if (format == NULL || format->advisory_keys == NULL || !format->advisory_yields) {
+        return 0;
+    }
+    const char *wish = NULL;
+    spec.fence = act->fence;
+    w.wanted = &spec;
+    rc = yield ? hold_wish_write(act->arena, w.dir, &wish, e)
+               : hold_wish_remove(act->arena, w.dir, e);
+    if (rc == 0) {
+        rc = hold_status_read(act->arena, w.dir, &w.status, e);
+    }
+    if (rc == 0) {
+        send_signal(w.status.process, SIGUSR1);
+        rc = wait_yielded(&w, wish, e);
+    }
+    return rc;
+}
+
 int hold_ensure(struct act *act, struct db_session *s, const struct database_ref *database,
                 int format, bool *ret_temporary, struct error *e)
 {
@@ -194,7 +269,11 @@ int hold_ensure(struct act *act, struct db_session *s, const struct database_ref
                              .fence = act->fence,
                              .wait_ms = act_left_ms(act)};
     w.wanted = &spec;
+    w.whole = true;
     int rc = prepare(&w, e);
+    if (rc == 0) {
+        rc = end_yield(&w, e);
+    }
     if (rc == 0) {
         rc = wait_proved(&w, s, e);
     }
@@ -214,7 +293,11 @@ int act_db_lock(struct act *act, const struct action *action, struct error *e)
                              .wait_ms = a->wait_ms};
     w.wanted = &spec;
     w.renew = true;
+    w.whole = true;
     int rc = prepare(&w, e);
+    if (rc == 0) {
+        rc = end_yield(&w, e);
+    }
     bool alive_before = rc == 0 && hold_alive(act->arena, w.dir);
     if (rc == 0 && alive_before) {
         /* Another run's holder in our own directory: it may be on its way out. */
@@ -259,14 +342,6 @@ static bool wait_dead(struct act *act, const char *dir, int64_t ms)
         process_sleep_ms(LOOK_MS / 5);
     }
     return true;
-}
-
-static void send_signal(const char *process, int signal_number)
-{
-    struct process_id id;
-    if (process != NULL && process_id_parse(process, &id) && process_alive(&id)) {
-        kill(id.pid, signal_number);
-    }
 }
 
 int hold_stop(struct act *act, const struct database_ref *database, struct error *e)

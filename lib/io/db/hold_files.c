@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
 #include <sys/file.h>
@@ -102,10 +103,11 @@ int hold_spec_write(struct arena *arena, const char *dir, const struct hold_spec
                     struct error *e)
 {
     const struct database_ref *d = &spec->database;
-    json_t *json = json_pack(
-        "{s:s, s:s*, s:o, s:o, s:i, s:s, s:I, s:I}", "name", d->name, "url", d->url, "password",
-        secret_json(d->password), "url_secret", secret_json(d->url_secret), "format", spec->format,
-        "run", spec->run, "fence", (json_int_t)spec->fence, "wait_ms", (json_int_t)spec->wait_ms);
+    json_t *json =
+        json_pack("{s:s, s:s*, s:o, s:o, s:s*, s:i, s:s, s:I, s:I}", "name", d->name, "url", d->url,
+                  "password", secret_json(d->password), "url_secret", secret_json(d->url_secret),
+                  "ledger", d->ledger, "format", spec->format, "run", spec->run, "fence",
+                  (json_int_t)spec->fence, "wait_ms", (json_int_t)spec->wait_ms);
     if (json == NULL) {
         return error_set(e, E_INVALID, "database %s: its URL is not UTF-8", d->name);
     }
@@ -123,7 +125,8 @@ int hold_spec_read(struct arena *arena, const char *dir, struct hold_spec *ret, 
         .database = {.name = text_of(arena, json, "name"),
                      .url = text_of(arena, json, "url"),
                      .password = secret_of(arena, json, "password"),
-                     .url_secret = secret_of(arena, json, "url_secret")},
+                     .url_secret = secret_of(arena, json, "url_secret"),
+                     .ledger = text_of(arena, json, "ledger")},
         .format = (int)number_of(json, "format"),
         .run = text_of(arena, json, "run"),
         .fence = (uint64_t)number_of(json, "fence"),
@@ -141,15 +144,61 @@ int hold_status_write(struct arena *arena, const char *dir, const struct hold_st
 {
     struct process_id id = {.pid = (pid_t)self->pid, .start_ticks = self->start_time};
     memcpy(id.boot_id, self->boot_id, MIN(strlen(self->boot_id), sizeof(id.boot_id) - 1));
-    json_t *json =
-        json_pack("{s:s, s:s, s:s, s:I, s:I, s:i, s:s*}", "state", hold_state_name(status->state),
-                  "run", status->run, "process", process_id_text(arena, &id), "backend_pid",
-                  (json_int_t)status->backend_pid, "fence", (json_int_t)status->fence, "code",
-                  status->code, "message", status->message);
+    json_t *json = json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:i, s:s*, s:s*}", "state", hold_state_name(status->state),
+        "run", status->run, "process", process_id_text(arena, &id), "backend_pid",
+        (json_int_t)status->backend_pid, "fence", (json_int_t)status->fence, "code", status->code,
+        "message", status->message, "yielded", status->yielded);
     if (json == NULL) {
         return error_set(e, E_INVALID, "the holder's state cannot be written as JSON");
     }
     return write_json(arena, dir, HOLD_STATUS, json, e);
+}
+
+/* ---- the wish ---- */
+
+int hold_wish_write(struct arena *arena, const char *dir, const char **ret, struct error *e)
+{
+    static unsigned serial;
+    struct process_id self;
+    int rc = process_identify(getpid(), &self, e);
+    if (rc < 0) {
+        return rc;
+    }
+    const char *text = arena_printf(arena, "%s\n%" PRId64 " %u", process_id_text(arena, &self),
+                                    process_clock_ms(), ++serial);
+    /* Not durable: it means nothing without its process. A half-written one is none, and is followed by a signal. */
+    const char *path = arena_printf(arena, "%s/" HOLD_YIELD, dir);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    ssize_t written = fd >= 0 ? write(fd, text, strlen(text)) : -1;
+    int problem = errno;
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (written != (ssize_t)strlen(text)) {
+        return file_error(e, written < 0 ? problem : ENOSPC, "write", path);
+    }
+    *ret = text;
+    return 0;
+}
+
+int hold_wish_remove(struct arena *arena, const char *dir, struct error *e)
+{
+    const char *path = arena_printf(arena, "%s/" HOLD_YIELD, dir);
+    return unlink(path) < 0 && errno != ENOENT ? file_error(e, errno, "remove", path) : 0;
+}
+
+const char *hold_wish_read(struct arena *arena, const char *dir)
+{
+    char *text = NULL;
+    size_t len = 0;
+    const char *path = arena_printf(arena, "%s/" HOLD_YIELD, dir);
+    if (file_read(arena, path, FILE_BYTES_MAX, &text, &len, NULL) < 0) {
+        return NULL;
+    }
+    struct process_id id;
+    const char *process = arena_strndup(arena, text, strcspn(text, "\n"));
+    return process_id_parse(process, &id) && process_alive(&id) ? text : NULL;
 }
 
 bool hold_alive(struct arena *arena, const char *dir)
@@ -187,6 +236,7 @@ int hold_status_read(struct arena *arena, const char *dir, struct hold_status *r
         status.fence = (uint64_t)number_of(json, "fence");
         status.code = (int)number_of(json, "code");
         status.message = text_of(arena, json, "message");
+        status.yielded = text_of(arena, json, "yielded");
         json_decref(json);
     }
     *ret = status;

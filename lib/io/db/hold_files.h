@@ -10,6 +10,7 @@
 #define HOLD_ALIVE  "alive"
 #define HOLD_SPEC   "spec.json"
 #define HOLD_STATUS "status.json"
+#define HOLD_YIELD  "yield"
 #define HOLD_LOG    "log"
 
 const char *hold_state_name(enum hold_state state);
@@ -21,6 +22,12 @@ int hold_spec_read(struct arena *arena, const char *dir, struct hold_spec *ret, 
 
 int hold_status_write(struct arena *arena, const char *dir, const struct hold_status *status,
                       const struct db_holder *self, struct error *e);
+
+/* This process's wish that the tool's locks be given back: its text, which no earlier wish had. */
+int hold_wish_write(struct arena *arena, const char *dir, const char **ret, struct error *e);
+int hold_wish_remove(struct arena *arena, const char *dir, struct error *e);
+/* The wish that stands, NULL when there is none or its process is dead. */
+const char *hold_wish_read(struct arena *arena, const char *dir);
 
 /* Somebody holds the flock. */
 bool hold_alive(struct arena *arena, const char *dir);

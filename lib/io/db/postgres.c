@@ -200,11 +200,13 @@ static int connect_to(struct db_session *s, const char *url, const char *passwor
 static int check_server(struct db_session *s, struct error *e)
 {
     struct db_rows rows;
-    int rc =
-        db_query(s, s->arena, "SELECT pg_backend_pid(), pg_is_in_recovery()", NULL, 0, &rows, e);
+    int rc = db_query(
+        s, s->arena, "SELECT pg_backend_pid(), pg_is_in_recovery(), coalesce(current_schema(), '')",
+        NULL, 0, &rows, e);
     if (rc < 0) {
         return rc;
     }
+    snprintf(s->schema, sizeof(s->schema), "%s", db_cell(&rows, 0, 2));
     s->backend_pid = strtoll(db_cell(&rows, 0, 0), NULL, 10);
     if (s->backend_pid != PQbackendPID(conn(s))) {
         return db_fail(s, e, E_INVALID,
@@ -442,5 +444,7 @@ const struct db_engine db_postgres = {
     .advisory_state = postgres_advisory_state,
     .schema_state = postgres_schema_state,
     .index_state = postgres_index_state,
+    .advisory_try = postgres_advisory_try,
+    .advisory_release = postgres_advisory_release,
     .dump = postgres_dump,
 };

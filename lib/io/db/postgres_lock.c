@@ -124,30 +124,78 @@ int postgres_unlock(struct db_session *s, const struct db_holder *self UNUSED, s
     return rc;
 }
 
-/* The halves of a key as pg_locks shows them: unsigned, and which of the two forms it is. */
-static int split_key(struct db_session *s, const char *key, const char **params, struct error *e)
+/* "123" or "1,2". */
+struct key {
+    long long first, second;
+    bool two;
+};
+
+static int read_key(struct db_session *s, const char *key, struct key *ret, struct error *e)
 {
     char *end = NULL;
-    long long first = strtoll(key, &end, 10);
-    if (end == key || (*end != '\0' && *end != ',')) {
-        return db_fail(s, e, E_INVALID, "\"%.64s\" is no advisory lock: write 123, or 1,2", key);
-    }
-    long long second = 0;
-    bool two = *end == ',';
-    if (two) {
+    *ret = (struct key){.first = strtoll(key, &end, 10)};
+    bool good = end != key && (*end == '\0' || *end == ',');
+    ret->two = good && *end == ',';
+    if (ret->two) {
         const char *rest = end + 1;
-        second = strtoll(rest, &end, 10);
-        if (end == rest || *end != '\0') {
-            return db_fail(s, e, E_INVALID, "\"%.64s\" is no advisory lock: write 123, or 1,2",
-                           key);
-        }
+        ret->second = strtoll(rest, &end, 10);
+        good = end != rest && *end == '\0';
     }
-    uint32_t high = two ? (uint32_t)first : (uint32_t)((unsigned long long)first >> 32);
-    uint32_t low = two ? (uint32_t)second : (uint32_t)first;
+    return good ? 0
+                : db_fail(s, e, E_INVALID, "\"%.64s\" is no advisory lock: write 123, or 1,2", key);
+}
+
+/* The halves of a key as pg_locks shows them: unsigned, and which of the two forms it is. */
+static int split_key(struct db_session *s, const char *text, const char **params, struct error *e)
+{
+    struct key key;
+    int rc = read_key(s, text, &key, e);
+    if (rc < 0) {
+        return rc;
+    }
+    uint32_t high = key.two ? (uint32_t)key.first : (uint32_t)((unsigned long long)key.first >> 32);
+    uint32_t low = key.two ? (uint32_t)key.second : (uint32_t)key.first;
     params[0] = arena_printf(s->arena, "%u", high);
     params[1] = arena_printf(s->arena, "%u", low);
-    params[2] = two ? "2" : "1";
+    params[2] = key.two ? "2" : "1";
     return 0;
+}
+
+/* `function`(key) in the form that the key has. */
+static int call_with_key(struct db_session *s, const char *function, const char *text, bool *ret,
+                         struct error *e)
+{
+    struct key key;
+    int rc = read_key(s, text, &key, e);
+    if (rc < 0) {
+        return rc;
+    }
+    const char *sql =
+        key.two ? arena_printf(s->arena, "SELECT %s((%lld)::int, (%lld)::int)", function, key.first,
+                               key.second)
+                : arena_printf(s->arena, "SELECT %s((%lld)::bigint)", function, key.first);
+    const char *answer = NULL;
+    rc = db_value(s, s->arena, sql, NULL, 0, &answer, e);
+    if (rc == 0) {
+        *ret = str_equal(answer, "t");
+    }
+    return rc;
+}
+
+int postgres_advisory_try(struct db_session *s, const char *key, bool *ret, struct error *e)
+{
+    return call_with_key(s, "pg_try_advisory_lock", key, ret, e);
+}
+
+int postgres_advisory_release(struct db_session *s, const char *key, struct error *e)
+{
+    bool released = false;
+    int rc = call_with_key(s, "pg_advisory_unlock", key, &released, e);
+    if (rc == 0 && !released) {
+        return db_fail(s, e, E_CONFLICT,
+                       "the tool's lock %.64s was not ours any more when it was released", key);
+    }
+    return rc;
 }
 
 int postgres_advisory_state(struct db_session *s, struct arena *arena, const char *key,

@@ -76,6 +76,7 @@ struct db_session {
     void *handle; /* owned by the engine */
     bool lost;    /* the connection is gone; only db_close() is left */
     int64_t backend_pid;   /* PostgreSQL's server process; 0 elsewhere */
+    char schema[64];       /* PostgreSQL: current_schema() when it was opened; "" elsewhere */
     struct db_fault fault; /* of the last failure */
     struct db_options options;
 };

@@ -327,6 +327,19 @@ static int lite_schema_state(struct db_session *s, struct arena *arena, const ch
                     NULL, 0, ret, e);
 }
 
+static int lite_advisory_try(struct db_session *s UNUSED, const char *key UNUSED, bool *ret,
+                             struct error *e UNUSED)
+{
+    *ret = true;
+    return 0;
+}
+
+static int lite_advisory_release(struct db_session *s UNUSED, const char *key UNUSED,
+                                 struct error *e UNUSED)
+{
+    return 0;
+}
+
 /* ---- backup ---- */
 
 static int clean_copy(sqlite3 *copy)
@@ -419,5 +432,7 @@ const struct db_engine db_sqlite = {
     .sole_worker = lite_sole_worker,
     .advisory_state = lite_advisory_state,
     .schema_state = lite_schema_state,
+    .advisory_try = lite_advisory_try,
+    .advisory_release = lite_advisory_release,
     .dump = lite_dump,
 };
