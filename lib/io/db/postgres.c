@@ -446,5 +446,6 @@ const struct db_engine db_postgres = {
     .index_state = postgres_index_state,
     .advisory_try = postgres_advisory_try,
     .advisory_release = postgres_advisory_release,
+    .objects = postgres_objects,
     .dump = postgres_dump,
 };

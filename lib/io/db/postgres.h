@@ -38,6 +38,8 @@ int postgres_schema_state(struct db_session *s, struct arena *arena, const char 
 int postgres_index_state(struct db_session *s, struct arena *arena,
                          const struct db_index_name *index, struct db_index_state *ret,
                          struct error *e);
+int postgres_objects(struct db_session *s, struct arena *arena, struct db_object **ret,
+                     size_t *ret_count, struct error *e);
 int postgres_dump(struct db_session *s, struct act *act, const struct database_ref *ref,
                   const char *path, struct error *e);
 

@@ -434,5 +434,6 @@ const struct db_engine db_sqlite = {
     .schema_state = lite_schema_state,
     .advisory_try = lite_advisory_try,
     .advisory_release = lite_advisory_release,
+    .objects = sqlite_objects,
     .dump = lite_dump,
 };
