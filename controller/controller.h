@@ -35,6 +35,7 @@ struct controller {
     struct pki_identity ca;
     const char *ca_fingerprint;
     uint64_t fence;
+    uint64_t fence_told; /* the last one that an instruction carried */
     struct store *store;
     struct journal *journal;
     struct sessions *sessions;
@@ -49,6 +50,9 @@ void controller_fail(struct controller *c, const struct error *e);
 /* Somebody has seen a higher fence than ours (a store that was restored from a backup): ours goes above it. False for a number
  * that no controller's starts can have made: it would end the fence for good. */
 bool controller_rise_above(struct controller *c, uint64_t fence);
+/* What a database has seen. Goes above an equal one too, where no instruction of ours carried it: it is another's, who may
+ * still be at work with it. */
+bool controller_rise_past(struct controller *c, uint64_t fence);
 #define CONTROLLER_FENCE_LEAP ((uint64_t)1 << 24)
 
 #endif

@@ -27,12 +27,9 @@ void controller_fail(struct controller *c, const struct error *e)
     uv_stop(&c->loop);
 }
 
-bool controller_rise_above(struct controller *c, uint64_t fence)
+static bool rise(struct controller *c, uint64_t fence)
 {
     struct error e = {0};
-    if (fence <= c->fence) {
-        return true;
-    }
     if (fence - c->fence > CONTROLLER_FENCE_LEAP) {
         return false;
     }
@@ -40,6 +37,17 @@ bool controller_rise_above(struct controller *c, uint64_t fence)
         controller_fail(c, &e);
     }
     return true;
+}
+
+bool controller_rise_above(struct controller *c, uint64_t fence)
+{
+    return fence <= c->fence || rise(c, fence);
+}
+
+bool controller_rise_past(struct controller *c, uint64_t fence)
+{
+    bool others = fence == c->fence && c->fence_told != c->fence;
+    return (fence <= c->fence && !others) || rise(c, fence);
 }
 
 static void journal_durable_cb(void *context, uint64_t number)

@@ -264,6 +264,22 @@ static void take_node(struct planning *p, struct observed_node *node, const json
     node->arch = text_of(p, facts, "arch");
 }
 
+static void take_open(struct planning *p, struct observed_database *database, const json_t *open)
+{
+    size_t count = json_array_size(open);
+    database->open = ARENA_ARRAY(&p->arena, count + 1, struct observed_open);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *one = json_array_get(open, i);
+        const char *id = text_of(p, one, "id");
+        const char *words = text_of(p, one, "words");
+        database->open[database->open_count++] =
+            (struct observed_open){.id = id != NULL ? id : "?",
+                                   .down = json_is_true(json_object_get(one, "down")),
+                                   .ours = json_is_true(json_object_get(one, "ours")),
+                                   .words = words != NULL ? words : "?"};
+    }
+}
+
 static void take_database(struct planning *p, struct observed_database *database,
                           const json_t *facts)
 {
@@ -272,7 +288,7 @@ static void take_database(struct planning *p, struct observed_database *database
     database->ledger_exists = json_is_true(json_object_get(facts, "ledger_exists"));
     database->bytes = json_integer_value(json_object_get(facts, "bytes"));
     database->fence = json_integer_value(json_object_get(facts, "fence"));
-    if (!controller_rise_above(p->controller, (uint64_t)MAX(database->fence, 0))) {
+    if (!controller_rise_past(p->controller, (uint64_t)MAX(database->fence, 0))) {
         database->connected = false;
         database->problem =
             arena_printf(&p->arena, "its fence is %lld, which no controller's starts have made",
@@ -291,6 +307,7 @@ static void take_database(struct planning *p, struct observed_database *database
         database->applied.items[database->applied.count++] =
             arena_strdup(&p->arena, json_string_value(json_array_get(applied, i)));
     }
+    take_open(p, database, json_object_get(facts, "open"));
 }
 
 static const char *versions_in_words(struct planning *p)
@@ -457,7 +474,8 @@ static void observe_databases(struct planning *p)
             .database = {.name = site->name,
                          .url = site->url,
                          .password = site->password,
-                         .url_secret = site->url_from},
+                         .url_secret = site->url_from,
+                         .ledger = migrations != NULL ? migrations->ledger : NULL},
             .format = migrations != NULL ? migrations->format : FORMAT_NONE,
             .ledger = migrations != NULL && migrations->external != NULL
                           ? migrations->external->ledger

@@ -150,6 +150,7 @@ static void instruct(struct run *run, const struct waiting *w)
                 .action = {.data = (const uint8_t *)text.data, .len = text.len},
                 .left_ms = MAX(w->deadline_ms - act_now_ms(), 1)}};
         wire_run_from(run->id, order.instruction.key.run, NULL);
+        c->fence_told = c->fence;
         sessions_send(c, place, &order); /* not sent: PLACE_UP makes the machine say it again */
     }
     arena_deinit(&arena);

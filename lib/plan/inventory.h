@@ -21,16 +21,28 @@ struct observed_node {
     const char *os, *arch;   /* "linux", "amd64" */
 };
 
+/* A migration that was begun and not ended. */
+struct observed_open {
+    const char *id; /* as the ledger knows it */
+    bool down;
+    bool
+        ours; /* an intent of Lockstep's: the run that meets it looks before it acts; else the tool's own mark */
+    const char *words; /* what stands there, for people */
+};
+
 struct observed_database {
     const char *name;
     bool connected;
     const char *problem;
     const char *engine; /* "PostgreSQL 15.8" */
     bool ledger_exists;
-    struct strings applied; /* ids in the ledger, sorted */
-    int64_t bytes;          /* size of the database */
-    int64_t fence;          /* the highest that it has seen */
-    const char *holder;     /* who holds Lockstep's lock, in words; NULL: nobody */
+    struct strings
+        applied; /* the ledger's ids as they stand there, sorted: golang-migrate has one */
+    struct observed_open *open;
+    size_t open_count;
+    int64_t bytes;      /* size of the database */
+    int64_t fence;      /* the highest that it has seen */
+    const char *holder; /* who holds Lockstep's lock, in words; NULL: nobody */
 };
 
 /* What the controller knows of a release from its artifact. */

@@ -45,6 +45,31 @@ static void check_node(struct compiler *c, const struct node_state *node)
     }
 }
 
+/* What somebody else left half-done is a person's business; what Lockstep left, the run looks at before it acts. */
+static void check_open(struct compiler *c, const struct observed_database *seen)
+{
+    bool ours = false;
+    for (size_t i = 0; i < seen->open_count; i++) {
+        const struct observed_open *open = &seen->open[i];
+        ours = ours || open->ours;
+        if (open->ours) {
+            warn(c,
+                 "database %s: migration %s was begun on its way %s and not ended (%s): it is "
+                 "looked at before anything runs",
+                 seen->name, open->id, open->down ? "down" : "up", open->words);
+        }
+    }
+    for (size_t i = 0; !ours && i < seen->open_count; i++) {
+        const struct observed_open *open = &seen->open[i];
+        forbid(c,
+               "database %s: its ledger says \"%s\" at migration %s: it was begun, not by "
+               "Lockstep, and not ended. See what it changed (`lockstep db status` shows what "
+               "stands there), then say so: `lockstep db retry`, `mark-applied`, `mark-reverted` "
+               "or `down`",
+               seen->name, open->words, open->id);
+    }
+}
+
 static void check_databases(struct compiler *c)
 {
     for (size_t i = 0; i < c->app->databases.count; i++) {
@@ -59,6 +84,9 @@ static void check_databases(struct compiler *c)
         } else if (seen->holder != NULL) {
             warn(c, "database %s is locked by %s: the run will wait for it", app->name,
                  seen->holder);
+        }
+        if (seen != NULL && seen->connected) {
+            check_open(c, seen);
         }
     }
 }

@@ -54,6 +54,69 @@ static size_t unknown_to(const struct strings *applied, const struct migration_s
     return unknown;
 }
 
+/* The ids that the ledger's rows mean. The oldest release that knows them explains them: what a newer one brought late,
+ * below them, is not among them. */
+static int explain(struct compiler *c, const struct migration_format *format, const char *database,
+                   const struct strings *rows, struct strings *ret, struct error *e)
+{
+    const char *found = NULL;
+    int result = rows->count == 0 ? 0 : E_INVALID;
+    *ret = (struct strings){0};
+    for (size_t i = 0; rows->count > 0 && i < c->inventory->release_count; i++) {
+        const char *version = c->inventory->releases[i].version;
+        const struct migration_set *set = known_set(c->inventory, version, database);
+        struct strings ids = {0};
+        struct error why = {0};
+        bool older =
+            found == NULL || version_compare(&c->spec->scheme, version, found) == VERSION_LESS;
+        if (set == NULL || !older) {
+            continue;
+        }
+        if (format->applied(c->arena, set, rows, &ids, &why) == 0) {
+            found = version;
+            *ret = ids;
+            result = 0;
+        } else if (result < 0) {
+            *e = why;
+        }
+    }
+    return result;
+}
+
+/* What is applied, by the ledger. What was begun and not ended counts as not done yet: it is met again, and looked at. */
+static int ids_applied(struct compiler *c, const struct app_database_spec *app,
+                       const struct observed_database *seen, struct strings *ret, struct error *e)
+{
+    const struct migration_format *format =
+        migration_format_get((enum migration_format_kind)format_of(app));
+    struct strings ids = seen->applied;
+    if (format->applied != NULL) {
+        int r = explain(c, format, app->name, &seen->applied, &ids, e);
+        if (r < 0) {
+            return r;
+        }
+    }
+    struct strings now = {0};
+    for (size_t i = 0; i < ids.count; i++) {
+        bool begun = false;
+        for (size_t o = 0; o < seen->open_count; o++) {
+            begun = begun || (seen->open[o].ours && !seen->open[o].down &&
+                              str_equal(seen->open[o].id, ids.items[i]));
+        }
+        if (!begun) {
+            strings_push(c->arena, &now, ids.items[i]);
+        }
+    }
+    for (size_t o = 0; o < seen->open_count; o++) {
+        const struct observed_open *open = &seen->open[o];
+        if (open->ours && open->down && !strings_have(&now, open->id)) {
+            strings_push(c->arena, &now, open->id);
+        }
+    }
+    *ret = now;
+    return 0;
+}
+
 /* The oldest known release that explains the whole ledger, when the wanted one does not; NULL: it does, or none. */
 static const char *native_release(struct compiler *c, const char *database,
                                   const struct strings *applied)
@@ -150,12 +213,15 @@ int way_from(struct compiler *c, const char **ret_from)
         const struct app_database_spec *app =
             LIST_AT(&c->app->databases, struct app_database_spec, i);
         const struct observed_database *seen = inventory_database(c->inventory, app->name);
-        if (seen == NULL || seen->applied.count == 0) {
+        if (seen == NULL || (seen->applied.count == 0 && seen->open_count == 0)) {
             continue;
         }
         const char *release = NULL;
+        struct strings ids;
+        struct error e = {0};
         if (is_native(app)) {
-            release = native_release(c, app->name, &seen->applied);
+            bool meant = ids_applied(c, app, seen, &ids, &e) == 0;
+            release = meant ? native_release(c, app->name, &ids) : NULL;
         } else if (format_of(app) == FORMAT_EXTERNAL) {
             release = external_release(c, app->name, (int64_t)seen->applied.count);
         }
@@ -186,6 +252,20 @@ static bool in_list(const struct migration *items, size_t count, const char *id)
         }
     }
     return false;
+}
+
+/* What the tool would skip without a word, for its ledger knows only how far it is. */
+static const struct migration *late_one(const struct migration_format *format,
+                                        const struct migration_set *target,
+                                        const struct strings *here, const struct migration_way *way)
+{
+    for (size_t i = 0; format->applied != NULL && i < target->count; i++) {
+        const char *id = target->items[i].id;
+        if (!strings_have(here, id) && !in_list(way->up, way->up_count, id)) {
+            return &target->items[i];
+        }
+    }
+    return NULL;
 }
 
 /* What the ledger holds after the way. */
@@ -227,8 +307,17 @@ static void native_way(struct compiler *c, size_t index, struct hop_database *db
         }
     }
     struct error e = {0};
-    if (migration_way(c->arena, migration_format_get((enum migration_format_kind)db->format), &here,
-                      newer, target, &db->way, &e) < 0) {
+    const struct migration_format *format =
+        migration_format_get((enum migration_format_kind)db->format);
+    const struct migration *late = NULL;
+    if (migration_way(c->arena, format, &here, newer, target, &db->way, &e) == 0 &&
+        (late = late_one(format, target, &here, &db->way)) != NULL) {
+        error_set(&e, E_INVALID,
+                  "%s is late: a higher version is applied, and %s would skip it without a word; "
+                  "give the file a higher number",
+                  late->up.file, format->name);
+    }
+    if (e.message[0] != '\0') {
         forbid(c, "database %s, %s -> %s: %s", db->app->name, hop->from != NULL ? hop->from : "-",
                hop->to, e.message);
         return;
@@ -342,8 +431,13 @@ static void move_database(struct compiler *c, size_t d)
 {
     const struct app_database_spec *app = LIST_AT(&c->app->databases, struct app_database_spec, d);
     const struct observed_database *seen = inventory_database(c->inventory, app->name);
-    struct strings state = seen != NULL ? seen->applied : (struct strings){0};
-    int64_t rows = (int64_t)state.count;
+    struct strings state = {0};
+    struct error e = {0};
+    int64_t rows = seen != NULL ? (int64_t)seen->applied.count : 0;
+    if (seen != NULL && is_native(app) && ids_applied(c, app, seen, &state, &e) < 0) {
+        forbid(c, "database %s: %s", app->name, e.message);
+        return;
+    }
     for (size_t h = 0; h < c->hop_count; h++) {
         struct hop_database *db = &c->hops[h].databases[d];
         if (!init_database(c, &c->hops[h], app, db)) {
@@ -457,9 +551,13 @@ static bool is_explained(struct compiler *c)
             LIST_AT(&c->app->databases, struct app_database_spec, d);
         const struct observed_database *seen = inventory_database(c->inventory, app->name);
         const struct migration_set *target = known_set(c->inventory, c->to, app->name);
-        if (is_native(app) && seen != NULL && target != NULL &&
-            unknown_to(&seen->applied, target) > 0 &&
-            native_release(c, app->name, &seen->applied) == NULL) {
+        struct strings ids;
+        struct error e = {0};
+        if (!is_native(app) || seen == NULL || target == NULL) {
+            continue;
+        }
+        if (ids_applied(c, app, seen, &ids, &e) < 0 ||
+            (unknown_to(&ids, target) > 0 && native_release(c, app->name, &ids) == NULL)) {
             return false;
         }
     }

@@ -183,6 +183,21 @@ def test_a_retry_of_a_migrator_that_nobody_saw_end_proves_again_too(ls, site):
     assert site.starts() == ["1", "3", "3"]
 
 
+@pytest.mark.parametrize("ahead", [1, 1000])
+def test_a_run_goes_above_the_fence_that_the_database_has_seen(ls, site, ahead):
+    """A controller that lost its own store counts from 1 again; 1 ahead is the very number that
+    the restarted controller gives itself."""
+    def seen():
+        return int(site.server.value("SELECT value FROM lockstep.fence", "shelf"))
+
+    raised = seen() + ahead
+    site.server.query(f"UPDATE lockstep.fence SET value = {raised}", "shelf")
+    ls.restart("lockstepd")
+    ls.wait_connected(["n-1"])
+    ls.ok("apply", site.write("1.1.0"))
+    assert seen() > raised and site.rows() == ROWS["1.1.0"]
+
+
 def hanging(ls):
     return [pid for pid, words in ls.processes().items() if words == "sleep 1111"]
 

@@ -315,6 +315,33 @@ static json_t *holder_json(const struct db_holder *row, const struct db_lock_sta
                      row->since);
 }
 
+#define OPEN_MAX 100 /* of what stands open is told */
+
+/* What was begun and not ended: the tool's own mark, and Lockstep's intents. */
+static json_t *open_json(struct act *act, const struct db_ledger *ledger,
+                         const struct db_intent *intents, size_t count)
+{
+    json_t *open = json_array();
+    if (ledger->mark != DB_MARK_NONE) {
+        json_array_append_new(open, json_pack("{s:b, s:s, s:b, s:s}", "down", ledger->mark_down,
+                                              "id", ledger->mark_id, "ours", false, "words",
+                                              ledger->mark_words));
+    }
+    for (size_t i = 0; i < MIN(count, (size_t)OPEN_MAX); i++) {
+        const struct db_intent *intent = &intents[i];
+        const char *file = str_empty(intent->file) ? intent->item : intent->file;
+        const char *words =
+            str_empty(intent->progress.statement)
+                ? arena_printf(act->arena, "run %s began %s at %s", intent->run, file, intent->at)
+                : arena_printf(act->arena, "run %s began %s at %s, and stands before line %d: %s",
+                               intent->run, file, intent->at, intent->progress.line,
+                               intent->progress.statement);
+        json_array_append_new(open, json_pack("{s:b, s:s, s:b, s:s}", "down", intent->down, "id",
+                                              intent->item, "ours", true, "words", words));
+    }
+    return open;
+}
+
 static int observe_facts(struct act *act, struct db_session *s, const struct db_observe_action *a,
                          struct error *e)
 {
@@ -326,6 +353,8 @@ static int observe_facts(struct act *act, struct db_session *s, const struct db_
     uint64_t bytes = 0;
     uint64_t fence = 0;
     bool evidence = false;
+    struct db_intent *intents = NULL;
+    size_t intent_count = 0;
     int rc = db_ledger_read(s, act->arena, a->format, a->ledger, &ledger, e);
     rc = rc < 0 ? rc : s->engine->version(s, act->arena, &version, e);
     rc = rc < 0 ? rc : s->engine->identity(s, act->arena, &identity, e);
@@ -336,6 +365,10 @@ static int observe_facts(struct act *act, struct db_session *s, const struct db_
         rc = rc < 0 ? rc : db_holder_read(s, act->arena, &row, e);
         rc = rc < 0 ? rc : s->engine->lock_state(s, act->arena, &state, e);
     }
+    if (rc == 0 && evidence && db_format_get(a->format) != NULL) {
+        rc = db_intents_read(s, act->arena, db_ledger_name(s, a->format, act->arena), &intents,
+                             &intent_count, e);
+    }
     if (rc < 0) {
         return rc;
     }
@@ -344,10 +377,11 @@ static int observe_facts(struct act *act, struct db_session *s, const struct db_
         json_array_append_new(applied, json_string(ledger.ids.items[i]));
     }
     return set_facts(act,
-                     json_pack("{s:o, s:I, s:s, s:I, s:o, s:s, s:b}", "applied", applied, "bytes",
-                               (json_int_t)bytes, "engine", version, "fence", (json_int_t)fence,
-                               "holder", holder_json(&row, &state), "identity", identity,
-                               "ledger_exists", ledger.exists),
+                     json_pack("{s:o, s:I, s:s, s:I, s:o, s:s, s:b, s:o}", "applied", applied,
+                               "bytes", (json_int_t)bytes, "engine", version, "fence",
+                               (json_int_t)fence, "holder", holder_json(&row, &state), "identity",
+                               identity, "ledger_exists", ledger.exists, "open",
+                               open_json(act, &ledger, intents, intent_count)),
                      e);
 }
 

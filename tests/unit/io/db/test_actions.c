@@ -198,6 +198,32 @@ static int observe(struct fixture *f)
     return act_db_observe(&f->act, &action, &f->error);
 }
 
+/* What was begun and not ended comes with the observation. */
+static void observe_an_intent(struct fixture *f)
+{
+    struct db_session s = {0};
+    const struct db_work up = {.run = "run-1",
+                               .step = "4.2",
+                               .item = "c",
+                               .ledger = "morph",
+                               .file = "000003_c.up.sql",
+                               .digest = "d",
+                               .fence = 7};
+    const struct db_progress progress = {.state = "", .line = 7, .statement = "CREATE INDEX x"};
+    fixture_open(f, &s, "run-1");
+    assert_ok(db_intent_add(&s, &up, &progress, &f->error));
+    db_close(&s);
+    assert_ok(observe(f));
+    json_t *facts = facts_of(f);
+    const json_t *open = json_array_get(json_object_get(facts, "open"), 0);
+    assert_string_equal(json_string_value(json_object_get(open, "id")), "c");
+    assert_true(json_is_true(json_object_get(open, "ours")));
+    assert_true(json_is_false(json_object_get(open, "down")));
+    assert_has(json_string_value(json_object_get(open, "words")), "run-1 began 000003_c.up.sql");
+    assert_has(json_string_value(json_object_get(open, "words")), "line 7: CREATE INDEX x");
+    json_decref(facts);
+}
+
 static void observe_both(struct fixture *f)
 {
     assert_ok(observe(f));
@@ -227,7 +253,9 @@ static void observe_both(struct fixture *f)
     assert_string_equal(json_string_value(json_object_get(holder, "run")), "run-1");
     assert_true(json_is_true(json_object_get(holder, "held")));
     assert_int_equal(json_integer_value(json_object_get(facts, "fence")), 7);
+    assert_int_equal(json_array_size(json_object_get(facts, "open")), 0);
     json_decref(facts);
+    observe_an_intent(f);
     assert_ok(fixture_unlock(f, &f->act, FORMAT_MORPH));
 }
 
