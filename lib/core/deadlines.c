@@ -83,14 +83,6 @@ void deadlines_clear(struct deadlines *d, uint32_t number)
     sift_down(d, d->position[last] - 1);
 }
 
-void deadlines_clear_all(struct deadlines *d)
-{
-    for (uint32_t i = 0; i < d->count; i++) {
-        d->position[d->heap[i]] = 0;
-    }
-    d->count = 0;
-}
-
 int64_t deadlines_first(const struct deadlines *d)
 {
     return d->count == 0 ? INT64_MAX : d->at_ms[d->heap[0]];

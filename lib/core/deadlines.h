@@ -23,7 +23,6 @@ void deadlines_init(struct deadlines *d, struct arena *arena, uint32_t capacity)
 void deadlines_set(struct deadlines *d, uint32_t number, int64_t at_ms);
 /* Nothing happens when it is not set. */
 void deadlines_clear(struct deadlines *d, uint32_t number);
-void deadlines_clear_all(struct deadlines *d);
 /* INT64_MAX when none is set. */
 int64_t deadlines_first(const struct deadlines *d);
 /* The number of the first; at least one must be set. */

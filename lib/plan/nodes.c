@@ -38,8 +38,7 @@ static void check_node(struct compiler *c, const struct node_state *node)
                   "with the token",
                   name, name);
     } else if (!seen->connected) {
-        forbid(c, "node %s is not connected%s%s: start its agent, or see its log", name,
-               seen->problem != NULL ? ": " : "", seen->problem != NULL ? seen->problem : "");
+        forbid(c, "node %s is not connected: start its lockstep-agent, or see its log", name);
     } else if (seen->problem != NULL) {
         forbid(c, "node %s: %s", name, seen->problem);
     }

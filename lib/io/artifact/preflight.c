@@ -115,8 +115,11 @@ static void check_service(struct findings *f, const struct preflight_action *a)
                                       .layout = a->layout,
                                       .program = f->act->program};
         /* A program that is not there is no finding: the release that is coming brings it. */
-        if ((a->service->systemd != NULL && service_exists(&place, &found) < 0) ||
-            service_state(&place, &status, &found) < 0) {
+        if (a->service->systemd != NULL && service_exists(&place, &found) < 0) {
+            add(f, &found);
+        }
+        /* Asked all the same: a unit whose file is gone may still run, and holds its port rightly. */
+        if (service_state(&place, &status, &found) < 0 && f->count == 0) {
             add(f, &found);
         }
     }

@@ -371,11 +371,6 @@ void *rpc_call_get_data(const struct rpc_call *call)
     return call->data;
 }
 
-const char *rpc_call_path(const struct rpc_call *call)
-{
-    return call->path;
-}
-
 void *rpc_call_server_data(const struct rpc_call *call)
 {
     return call->connection->engine->userdata;

@@ -119,8 +119,6 @@ void rpc_call_hold(struct rpc_call *call, bool hold);
 
 void rpc_call_set_data(struct rpc_call *call, void *data);
 void *rpc_call_get_data(const struct rpc_call *call);
-/* "/lockstep.v1.Operator/Plan" */
-const char *rpc_call_path(const struct rpc_call *call);
 /* The userdata of rpc_server_start, or NULL on a client's call. */
 void *rpc_call_server_data(const struct rpc_call *call);
 

@@ -317,7 +317,7 @@ static void says_all_that_the_cluster_forbids_at_once(void **state UNUSED)
     w.inventory.databases[0].problem = "password authentication failed for user \"gb\"";
     check("forbidden", world_refusal(&w, NULL),
           "node app-1: observe failed: bin/guestbook is missing\n"
-          "node app-2 is not connected: start its agent, or see its log\n"
+          "node app-2 is not connected: start its lockstep-agent, or see its log\n"
           "cluster.yaml:9:13: node app-3 has never enrolled: run `lockstep node enroll app-3` and "
           "start its agent with the token\n"
           "database main cannot be reached: password authentication failed for user \"gb\"\n");
