@@ -12,11 +12,11 @@ static const char ends[] =
     "    0  done, or nothing was to do\n"
     "    1  failed, refused or invalid\n"
     "    2  wrong use\n"
-    "    3  the run is paused: it waits for an operator (lockstep retry, lockstep abort)\n"
+    "    3  a person has to answer: the run is paused, or a migration may have run\n"
     "    4  the run was aborted\n"
-    "    5  the controller cannot be reached\n"
-    "    6  the cluster has moved since the plan was made\n"
-    "  130  watching was interrupted; the run goes on\n";
+    "    5  the controller, or the database, cannot be reached\n"
+    "    6  the cluster has moved since the plan was made; a ledger or schema is not as known\n"
+    "  130  interrupted (a watched run goes on)\n";
 
 static void print_table(FILE *to, struct arena *arena, const struct table *t)
 {

@@ -9,6 +9,7 @@
 #include "cli/help.h"
 #include "cli/output.h"
 #include "cli/verb.h"
+#include "lib/io/db/db.h"
 
 static int dispatch(struct context *c)
 {
@@ -48,6 +49,9 @@ static void open_standard(void)
 int main(int argc, char **argv)
 {
     open_standard();
+    if (argc == 3 && strcmp(argv[1], "hold") == 0) { /* started by `lockstep db`, by nobody else */
+        return db_hold_main(argv[2]);
+    }
     signal(SIGPIPE, SIG_IGN);
     struct arena arena;
     arena_init(&arena);

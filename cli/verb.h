@@ -15,13 +15,14 @@
 
 /* How `lockstep` ends. Part of its interface: scripts read them. */
 enum cli_exit {
-    CLI_DONE = 0,        /* done, or nothing was to do */
-    CLI_FAILED = 1,      /* failed, refused or invalid */
-    CLI_WRONG_USE = 2,   /* not how the command is used */
-    CLI_PAUSED = 3,      /* the run waits for an operator */
-    CLI_ABORTED = 4,     /* the run was aborted */
-    CLI_UNREACHABLE = 5, /* no answer from the controller */
-    CLI_MOVED = 6,       /* the cluster is no longer as the plan found it */
+    CLI_DONE = 0,          /* done, or nothing was to do */
+    CLI_FAILED = 1,        /* failed, refused or invalid */
+    CLI_WRONG_USE = 2,     /* not how the command is used */
+    CLI_PAUSED = 3,        /* a person has to answer: the run waits, or a migration may have run */
+    CLI_ABORTED = 4,       /* the run was aborted */
+    CLI_UNREACHABLE = 5,   /* no answer from the controller, or from the database */
+    CLI_MOVED = 6,         /* the cluster, ledger or schema is not as it is known */
+    CLI_INTERRUPTED = 130, /* stopped by a signal */
 };
 
 /* One call of the command. */

@@ -23,7 +23,11 @@
     V(verb_cluster_diff)                                                                           \
     V(verb_cluster_put)                                                                            \
     V(verb_node_list)                                                                              \
-    V(verb_node_enroll)
+    V(verb_node_enroll)                                                                            \
+    V(verb_db_status)                                                                              \
+    V(verb_db_plan)                                                                                \
+    V(verb_db_up)                                                                                  \
+    V(verb_db_down)
 
 #define VERB_DECLARE(name) extern const struct verb name;
 VERBS(VERB_DECLARE)

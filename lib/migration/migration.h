@@ -111,6 +111,11 @@ int migration_way(struct arena *arena, const struct migration_format *format,
                   const struct strings *applied, const struct migration_set *newer,
                   const struct migration_set *target, struct migration_way *ret, struct error *e);
 
+/* One direction of `items` in their order, as a list of struct migration_item: what an action carries and the runner
+ * runs. */
+struct list migration_items(struct arena *arena, const struct migration *items, size_t count,
+                            bool down);
+
 /* What a script loses, in words; NULL when nothing was seen (lint.h knows more of it). */
 const char *migration_lossy(struct arena *arena, struct bytes sql);
 

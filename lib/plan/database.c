@@ -118,18 +118,7 @@ static void step_native(struct compiler *c, struct plan_phase *phase, const stru
     } else {
         one.way.down_count = 0;
     }
-    for (size_t i = 0; i < count; i++) {
-        const struct migration_script *script = down ? &items[i].down : &items[i].up;
-        struct migration_item *item = list_push(c->arena, &a->items, sizeof(*item));
-        *item = (struct migration_item){.id = items[i].id,
-                                        .version = items[i].version,
-                                        .file = script->file,
-                                        .sha256 = script->sha256,
-                                        .transactional = script->transactional,
-                                        .concurrent = script->concurrent,
-                                        .previous = items[i].previous,
-                                        .lossy = script->lossy};
-    }
+    a->items = migration_items(c->arena, items, count, down);
     step->action->db_migrate = a;
     step->lossy = lossy_of(c, &one);
     step->detail = arena_printf(c->arena, "%zu %s", count, down ? "down" : "up");

@@ -144,6 +144,10 @@ static int wait_held(struct wait *w, struct error *e)
         if (rc < 0 || held) {
             return rc;
         }
+        if (act_stopped(w->act)) {
+            return error_set(e, E_CANCELLED, "stopped while it waited for the lock of database %s",
+                             w->database->name);
+        }
         if (act_now_ms() >= w->deadline_ms) {
             return error_set(e, E_TIMEOUT, "the lock of database %s is not ours: %s",
                              w->database->name, state_words(w));
@@ -306,7 +310,7 @@ int act_db_lock(struct act *act, const struct action *action, struct error *e)
     if (rc == 0) {
         rc = wait_held(&w, e);
     }
-    if (rc == E_TIMEOUT && w.starts > 0 && w.status.alive) {
+    if ((rc == E_TIMEOUT || rc == E_CANCELLED) && w.starts > 0 && w.status.alive) {
         struct error ignored;
         hold_stop(act, &a->database, &ignored); /* nobody waits for it any more */
     }

@@ -405,7 +405,7 @@ static int run_item_to_end(struct migrate *m, const struct migration_item *item,
             rc = run_item(m, item, e);
         }
         arena_deinit(&m->scratch);
-        if (rc != E_UNAVAILABLE || act_left_ms(m->act) <= RETRY_MS) {
+        if (rc != E_UNAVAILABLE || act_left_ms(m->act) <= RETRY_MS || act_stopped(m->act)) {
             return rc;
         }
         act_log(m->act, "%s: %s; looking again", item->file, e->message);
@@ -448,7 +448,8 @@ int db_migrate(struct act *act, const struct db_migrate_action *action,
         if (act->progress != NULL) {
             act->progress(act, i, action->items.count, item->file);
         }
-        rc = run_item_to_end(&m, item, e);
+        rc = act_stopped(act) ? error_set(e, E_CANCELLED, "stopped before %s", item->file)
+                              : run_item_to_end(&m, item, e);
     }
     rc = end_unavailable(&m, item, rc, e);
     if (rc == 0 && act->progress != NULL) {

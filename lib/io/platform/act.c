@@ -19,6 +19,11 @@ int64_t act_left_ms(const struct act *act)
     return MAX(act->deadline_ms - act_now_ms(), 0);
 }
 
+bool act_stopped(struct act *act)
+{
+    return act->stopped != NULL && act->stopped(act);
+}
+
 void act_log(struct act *act, const char *fmt, ...)
 {
     if (act->log_fd < 0) {

@@ -36,6 +36,8 @@ struct act {
     int (*blob)(struct act *act, const char *sha256, const char **ret_path, struct error *e);
     /* Progress for watchers; cheap, call it as often as you like. total 0: not known. */
     void (*progress)(struct act *act, uint64_t done, uint64_t total, const char *text);
+    /* Asked between two pieces of work: true ends the action there, E_CANCELLED. May be NULL. */
+    bool (*stopped)(struct act *act);
     void *shell; /* of lib/io/place */
 
     const char *facts; /* out: canonical JSON, arena; NULL: none */
@@ -48,6 +50,7 @@ typedef int act_function(struct act *act, const struct action *action, struct er
 int64_t act_now_ms(void);
 /* Milliseconds until the deadline, at least 0. */
 int64_t act_left_ms(const struct act *act);
+bool act_stopped(struct act *act);
 /* One line into the action's log, with the time. */
 void act_log(struct act *act, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

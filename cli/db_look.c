@@ -1,0 +1,183 @@
+/* Owns the look at a database: its ledger beside the folder, and who is at it. It changes nothing. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/db.h"
+#include "lib/base/str.h"
+
+/* Tables that are no data of the application's. */
+static bool is_ours_or_the_tools(const struct db_call *call, const char *name)
+{
+    static const char *const names[] = {
+        "db_migrations",     "db_lock",        "db_config_migrations",
+        "schema_migrations", "schema_lock",    "goose_db_version",
+        "goose_lock",        "migration_logs", "sqlite_sequence"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (str_equal(name, names[i])) {
+            return true;
+        }
+    }
+    const char *ledger = call->ref.ledger;
+    const char *dot = ledger != NULL ? strrchr(ledger, '.') : NULL;
+    return str_starts(name, "lockstep_") || str_equal(name, dot != NULL ? dot + 1 : ledger);
+}
+
+static int look_for_tables(struct db_call *call, struct db_session *s, struct db_look *look,
+                           struct error *e)
+{
+    const char *sql = s->engine->kind == DB_SQLITE
+                          ? "SELECT name FROM sqlite_master WHERE type = 'table'"
+                      : s->engine->kind == DB_MARIADB
+                          ? "SELECT table_name FROM information_schema.tables WHERE table_schema = "
+                            "database() AND table_type = 'BASE TABLE'"
+                          : "SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = "
+                            "c.relnamespace WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT "
+                            "IN ('pg_catalog', 'information_schema', 'lockstep') AND n.nspname NOT "
+                            "LIKE 'pg\\_%'";
+    struct db_rows rows;
+    int rc = db_query(s, call->arena, sql, NULL, 0, &rows, e);
+    look->bare = true;
+    for (size_t i = 0; rc == 0 && i < rows.count; i++) {
+        look->bare = look->bare && is_ours_or_the_tools(call, db_cell(&rows, i, 0));
+    }
+    return rc;
+}
+
+/* ---- the ledger beside the folder ---- */
+
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void sort(struct db_ids *ids)
+{
+    if (ids->count > 0) {
+        qsort(ids->items, ids->count, sizeof(*ids->items), by_bytes);
+    }
+}
+
+bool db_ids_have(const struct db_ids *ids, const char *id)
+{
+    return ids->count > 0 &&
+           bsearch(&id, ids->items, ids->count, sizeof(*ids->items), by_bytes) != NULL;
+}
+
+struct db_ids db_ids_of(struct arena *arena, const struct migration_set *set)
+{
+    struct db_ids ids = {ARENA_ARRAY(arena, set->count, const char *), set->count};
+    for (size_t i = 0; i < set->count; i++) {
+        ids.items[i] = set->items[i].id;
+    }
+    sort(&ids);
+    return ids;
+}
+
+static void compare(struct db_call *call, struct db_look *look)
+{
+    const struct migration_set *set = &call->folder.set;
+    struct db_ids known = db_ids_of(call->arena, set);
+    struct db_ids applied = {ARENA_ARRAY(call->arena, look->applied.count, const char *),
+                             look->applied.count};
+    look->unknown.items = ARENA_ARRAY(call->arena, look->applied.count, const char *);
+    for (size_t i = 0; i < applied.count; i++) {
+        applied.items[i] = look->applied.items[i];
+        if (!db_ids_have(&known, applied.items[i])) {
+            look->unknown.items[look->unknown.count++] = applied.items[i];
+        }
+    }
+    sort(&applied);
+    for (size_t i = 0; i < set->count; i++) {
+        const struct migration *m = &set->items[i];
+        if (db_ids_have(&applied, m->id) &&
+            (look->newest == NULL || m->version > look->newest->version)) {
+            look->newest = m;
+        }
+    }
+    look->pending = ARENA_ARRAY(call->arena, set->count, struct db_pending);
+    for (size_t i = 0; i < set->count; i++) {
+        const struct migration *m = &set->items[i];
+        if (m->up.sha256 != NULL && !db_ids_have(&applied, m->id)) {
+            bool late = look->newest != NULL && m->version < look->newest->version;
+            look->pending[look->pending_count++] = (struct db_pending){m, late};
+        }
+    }
+}
+
+static int look_at_ledger(struct db_call *call, struct db_session *s, struct db_look *look,
+                          struct error *e)
+{
+    if (call->format == NULL) {
+        return 0;
+    }
+    int rc = db_ledger_read(s, call->arena, (int)call->format->kind, NULL, &look->ledger, e);
+    if (rc < 0) {
+        return rc;
+    }
+    look->applied = look->ledger.ids;
+    if (call->folder.set.count == 0) {
+        return 0;
+    }
+    if (call->format->applied != NULL) {
+        struct error why = {0};
+        look->applied = (struct strings){0};
+        if (call->format->applied(call->arena, &call->folder.set, &look->ledger.ids, &look->applied,
+                                  &why) < 0) {
+            look->puzzle = arena_strdup(call->arena, why.message);
+            return 0;
+        }
+    }
+    compare(call, look);
+    return 0;
+}
+
+/* ---- all of it ---- */
+
+int db_look_open(struct db_call *call, struct db_session *s, struct error *e)
+{
+    struct db_options options = {.run = "", .read_only = true};
+    return db_open(s, call->arena, &call->ref, &options, e);
+}
+
+int db_look(struct db_call *call, struct db_session *s, struct db_look *ret, struct error *e)
+{
+    struct db_look look = {.place = s->place};
+    int rc = s->engine->version(s, call->arena, &look.engine, e);
+    rc = rc < 0 ? rc : look_at_ledger(call, s, &look, e);
+    rc = rc < 0 ? rc : look_for_tables(call, s, &look, e);
+    rc = rc < 0 ? rc : db_evidence_exists(s, &look.evidence, e);
+    if (rc == 0 && look.evidence) {
+        rc = db_fence_read(s, &look.fence, e);
+        rc = rc < 0 ? rc : db_holder_read(s, call->arena, &look.holder, e);
+        rc = rc < 0 ? rc : s->engine->lock_state(s, call->arena, &look.lock, e);
+    }
+    if (rc == 0) {
+        *ret = look;
+    }
+    return rc;
+}
+
+int db_look_once(struct db_call *call, struct db_look *ret, struct error *e)
+{
+    struct db_session s = {0};
+    int rc = db_look_open(call, &s, e);
+    rc = rc < 0 ? rc : db_look(call, &s, ret, e);
+    db_close(&s);
+    return rc;
+}
+
+const char *db_migration_words(struct arena *arena, const struct migration *m)
+{
+    const char *number = arena_printf(arena, "%lld", (long long)m->version);
+    return str_equal(number, m->id) ? number : arena_printf(arena, "%s %s", number, m->id);
+}
+
+const char *db_look_words(struct arena *arena, const struct db_look *look)
+{
+    if (!look->ledger.exists || look->applied.count == 0) {
+        return look->ledger.exists ? "nothing applied" : "no ledger yet";
+    }
+    return arena_printf(arena, "%zu applied%s%s", look->applied.count,
+                        look->newest != NULL ? ", the newest is " : "",
+                        look->newest != NULL ? db_migration_words(arena, look->newest) : "");
+}

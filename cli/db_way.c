@@ -1,0 +1,207 @@
+/*
+ * Owns the way that `up` and `down` go: which migrations, in which order, and what they lose. `up` never runs a down script
+ * and `down` never an up script. It refuses a ledger that the folder does not explain.
+ */
+#include <string.h>
+
+#include "cli/db.h"
+#include "cli/output.h"
+#include "lib/base/limits.h"
+#include "lib/base/str.h"
+
+#define UNKNOWN_SHOWN 5
+
+static int refuse_unknown(struct db_call *call, const struct db_look *look, struct error *e)
+{
+    size_t shown = MIN(look->unknown.count, UNKNOWN_SHOWN);
+    return error_set(e, E_CONFLICT,
+                     "the ledger of database %s holds what %s does not: %s%s. It is another "
+                     "version's work: use the newer release's migrations, or look at lockstep db "
+                     "status",
+                     call->ref.name, call->folder.from,
+                     str_join(call->arena, look->unknown.items, shown),
+                     look->unknown.count > shown ? " …" : "");
+}
+
+static int check_ledger(struct db_call *call, const struct db_look *look, struct error *e)
+{
+    if (look->ledger.mark != DB_MARK_NONE) {
+        const char *id = look->ledger.mark_id != NULL ? look->ledger.mark_id : "?";
+        return error_set(e, E_UNKNOWN,
+                         "the ledger of database %s is marked: migration %s is %s. Look at what it "
+                         "made, then say so: lockstep db retry, mark-applied or mark-reverted %s",
+                         call->ref.name, id,
+                         look->ledger.mark_words != NULL ? look->ledger.mark_words : "unfinished",
+                         id);
+    }
+    if (look->puzzle != NULL) {
+        return error_set(e, E_CONFLICT, "database %s: %s", call->ref.name, look->puzzle);
+    }
+    return look->unknown.count > 0 ? refuse_unknown(call, look, e) : 0;
+}
+
+/* The migration that a person means by a number or a name. */
+static const struct migration *named(const struct migration_set *set, const char *text)
+{
+    uint64_t number = 0;
+    bool is_number = str_to_u64(text, INT64_MAX, &number);
+    for (size_t i = 0; i < set->count; i++) {
+        const struct migration *m = &set->items[i];
+        if (str_equal(m->id, text) || (is_number && (uint64_t)m->version == number)) {
+            return m;
+        }
+    }
+    return NULL;
+}
+
+static int until(struct db_call *call, const char *to, struct migration_set *ret, struct error *e)
+{
+    const struct migration_set *set = &call->folder.set;
+    if (to == NULL) {
+        *ret = *set;
+        return 0;
+    }
+    if (str_equal(to, "0")) {
+        *ret = (struct migration_set){0};
+        return 0;
+    }
+    const struct migration *last = named(set, to);
+    if (last == NULL) {
+        return error_set(e, E_INVALID,
+                         "there is no migration %s in %s: its newest is %s; --to 0 means before "
+                         "the first",
+                         to, call->folder.from,
+                         db_migration_words(call->arena, &set->items[set->count - 1]));
+    }
+    if (call->format->until != NULL) {
+        return call->format->until(call->arena, set, last->id, ret, e);
+    }
+    ret->items = ARENA_ARRAY(call->arena, set->count, struct migration);
+    ret->count = 0;
+    for (size_t i = 0; i < set->count; i++) {
+        if (set->items[i].version <= last->version) {
+            ret->items[ret->count++] = set->items[i];
+        }
+    }
+    return 0;
+}
+
+/* The applied ids that are in the target: what is applied above it stays on a way up. */
+static struct strings within(struct arena *arena, const struct strings *applied,
+                             const struct migration_set *target)
+{
+    struct db_ids ids = db_ids_of(arena, target);
+    struct strings in = {.items = ARENA_ARRAY(arena, applied->count, const char *)};
+    for (size_t i = 0; i < applied->count; i++) {
+        if (db_ids_have(&ids, applied->items[i])) {
+            in.items[in.count++] = applied->items[i];
+        }
+    }
+    return in;
+}
+
+int db_way_find(struct db_call *call, const struct db_look *look, bool down, const char *to,
+                struct db_way *ret, struct error *e)
+{
+    struct migration_way way = {0};
+    struct migration_set target = {0};
+    int rc = check_ledger(call, look, e);
+    rc = rc < 0 ? rc : until(call, to, &target, e);
+    if (rc < 0) {
+        return rc;
+    }
+    struct strings applied = down ? look->applied : within(call->arena, &look->applied, &target);
+    rc = migration_way(call->arena, call->format, &applied, &call->folder.set, &target, &way, e);
+    if (down) {
+        way.up_count = 0; /* what is pending below the target stays pending */
+    }
+    if (rc == 0 && call->format->check_way != NULL) {
+        rc = call->format->check_way(&target, &look->applied, &way, e);
+    }
+    if (rc < 0) {
+        error_wrap(e, "database %s", call->ref.name);
+        return rc;
+    }
+    *ret = (struct db_way){.down = down,
+                           .items = down ? way.down : way.up,
+                           .count = down ? way.down_count : way.up_count};
+    return 0;
+}
+
+int db_way_guess(struct db_call *call, const struct db_look *look, const char *to, bool *ret_down,
+                 struct error *e)
+{
+    struct migration_set target = {0};
+    int rc = until(call, to, &target, e);
+    if (rc == 0) {
+        *ret_down =
+            within(call->arena, &look->applied, &target).count < look->applied.count && to != NULL;
+    }
+    return rc;
+}
+
+const char *db_way_loss(const struct db_way *way, size_t i)
+{
+    const struct migration_script *script = db_script(way, i);
+    if (script->lossy != NULL) {
+        return script->lossy;
+    }
+    if (way->down && (script->empty || script->sha256 == NULL)) {
+        return "takes nothing back: its down is empty, only the ledger moves";
+    }
+    return NULL;
+}
+
+json_t *db_way_json(const struct db_way *way)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < way->count; i++) {
+        const struct migration_script *script = db_script(way, i);
+        json_array_append_new(
+            list,
+            json_pack("{s:o, s:I, s:o, s:s, s:b, s:b, s:b, s:o}", "id", json_text(way->items[i].id),
+                      "version", (json_int_t)way->items[i].version, "file", json_text(script->file),
+                      "direction", way->down ? "down" : "up", "transactional",
+                      (int)script->transactional, "empty", (int)script->empty, "delegated",
+                      (int)script->delegated, "loses", json_text(db_way_loss(way, i))));
+    }
+    return list;
+}
+
+static const char *how(const struct migration_script *script)
+{
+    return script->delegated       ? "by the application's own migrator"
+           : script->empty         ? "empty"
+           : script->transactional ? "one transaction"
+                                   : "no transaction";
+}
+
+void db_way_print(struct db_call *call, const struct db_look *look, const struct db_way *way)
+{
+    printf("database %s (%s): %s\n", call->ref.name, look->place, db_look_words(call->arena, look));
+    if (way->count == 0) {
+        printf("nothing to do: %s\n",
+               way->down ? "nothing above is applied" : "nothing is pending");
+        return;
+    }
+    size_t lossy = 0;
+    struct table t;
+    table_init(&t, call->arena, 3);
+    for (size_t i = 0; i < way->count; i++) {
+        const struct migration_script *script = db_script(way, i);
+        const char *loss = db_way_loss(way, i);
+        lossy += loss != NULL ? 1 : 0;
+        TABLE_ADD(&t, script->file != NULL ? script->file : way->items[i].id, how(script),
+                  loss != NULL ? loss : "");
+    }
+    printf("%zu to go %s:\n", way->count, way->down ? "down" : "up");
+    struct buf out;
+    buf_init(&out, call->arena, (size_t)64 * 1024 * 1024);
+    table_put(&t, "  ", &out);
+    fputs(buf_text(&out), stdout);
+    if (lossy > 0) {
+        printf("%zu of them lose data or cannot be taken back%s\n", lossy,
+               !way->down && look->bare ? "; there is nothing yet that could be lost"
+                                        : ": --lossy ok lets them run");
+    }
+}
