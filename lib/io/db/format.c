@@ -8,8 +8,11 @@
 
 extern const struct db_format db_format_morph;
 extern const struct db_format db_format_golang_migrate;
+extern const struct db_format db_format_goose;
+extern const struct db_format db_format_sourcegraph;
 
-const struct db_format *const db_formats[] = {&db_format_morph, &db_format_golang_migrate};
+const struct db_format *const db_formats[] = {&db_format_morph, &db_format_golang_migrate,
+                                              &db_format_goose, &db_format_sourcegraph};
 const size_t db_formats_count = ARRAY_SIZE(db_formats);
 
 const struct db_format *db_format_get(int kind)
@@ -35,10 +38,15 @@ int db_ledger_refuse(struct db_session *s, const char *format, struct error *e)
                    s->engine->name);
 }
 
-int db_ledger_table(struct db_session *s, const char *fallback, struct db_table *ret,
-                    struct error *e)
+/* Names that need no quotes stand as the tool itself writes them: SQLite keeps the text. */
+static bool is_plain(const char *name)
 {
-    const char *name = !str_empty(s->ledger) ? s->ledger : fallback;
+    return name[strspn(name, "abcdefghijklmnopqrstuvwxyz_0123456789")] == '\0' &&
+           (name[0] < '0' || name[0] > '9');
+}
+
+int db_table_named(struct db_session *s, const char *name, struct db_table *ret, struct error *e)
+{
     const char *dot = strchr(name, '.');
     bool schemas = s->engine->kind == DB_POSTGRES;
     if (dot != NULL && !schemas) {
@@ -64,8 +72,89 @@ int db_ledger_table(struct db_session *s, const char *fallback, struct db_table 
         error_wrap(e, "database %s: its ledger", s->name);
         return rc;
     }
+    if (s->engine->kind == DB_SQLITE && is_plain(name)) {
+        table.quoted = name;
+    }
     *ret = table;
     return 0;
+}
+
+int db_ledger_table(struct db_session *s, const char *fallback, struct db_table *ret,
+                    struct error *e)
+{
+    return db_table_named(s, !str_empty(s->ledger) ? s->ledger : fallback, ret, e);
+}
+
+int db_ledger_exists(struct db_session *s, const struct db_table *table, bool *ret, struct error *e)
+{
+    assert(table->schema != NULL && table->name != NULL);
+    const char *name = table->schema[0] != '\0'
+                           ? arena_printf(s->arena, "%s.%s", table->schema, table->name)
+                           : table->name;
+    return s->engine->table_exists(s, name, ret, e);
+}
+
+int db_ledger_exec(struct db_session *s, const char *sql, struct error *e)
+{
+    bool own = !s->engine->in_transaction(s);
+    int rc = own ? db_begin(s, e) : 0;
+    if (rc == 0) {
+        rc = db_exec(s, sql, e);
+    }
+    if (rc == 0 && own) {
+        rc = db_commit(s, e);
+    }
+    if (rc < 0 && own) {
+        db_rollback(s);
+    }
+    return rc;
+}
+
+/* ---- the tool's locks, for people ---- */
+
+static int key_state(struct db_session *s, struct arena *arena, const struct db_format *f,
+                     const struct db_holder *holder, const char *key, bool *ret_ours,
+                     struct db_lock_state *ret, struct error *e)
+{
+    int rc = s->engine->advisory_state(s, arena, key, ret, e);
+    if (rc == 0 && ret->held) {
+        *ret_ours = holder->run != NULL && ret->pid == holder->backend_pid;
+        ret->words = arena_printf(arena, "%s's own lock (%s): %s", f->name, key, ret->words);
+    }
+    return rc;
+}
+
+int db_tool_lock_state(struct db_session *s, struct arena *arena, int format,
+                       struct db_lock_state *ret, struct error *e)
+{
+    const struct db_format *f = db_format_get(format);
+    struct db_lock_state found = {.words = "nobody"};
+    struct db_holder holder = {0};
+    struct strings keys = {0};
+    int rc = f != NULL ? db_holder_read(s, arena, &holder, e) : 0;
+    if (rc == 0 && f != NULL && f->advisory_keys != NULL) {
+        rc = f->advisory_keys(s, arena, &keys, e);
+    }
+    bool lease = f != NULL && f->has_lease != NULL && f->has_lease(s) && f->lease_state != NULL;
+    bool foreign = false;
+    for (size_t i = 0; rc == 0 && !foreign && i < keys.count + (lease ? 1 : 0); i++) {
+        struct db_lock_state state = {0};
+        bool ours = false;
+        rc = i < keys.count ? key_state(s, arena, f, &holder, keys.items[i], &ours, &state, e)
+                            : f->lease_state(s, arena, &holder, &ours, &state, e);
+        if (rc == 0 && state.held) {
+            foreign = !ours;
+            found = state;
+            found.words =
+                ours ? arena_printf(arena, "run %s on %s, pid %lld, since %s: %s", holder.run,
+                                    holder.host, (long long)holder.pid, holder.since, state.words)
+                     : state.words;
+        }
+    }
+    if (rc == 0) {
+        *ret = found;
+    }
+    return rc;
 }
 
 static int by_bytes(const void *a, const void *b)

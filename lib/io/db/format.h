@@ -59,6 +59,9 @@ struct db_format {
                          struct error *e);
     int (*lease_release)(struct db_session *s, struct db_holder *self, struct error *e);
     int64_t lease_refresh_ms;
+    /* Who has it; changes nothing. `holder` is the row of ours, run NULL without one: *ret_ours when it names this lease. */
+    int (*lease_state)(struct db_session *s, struct arena *arena, const struct db_holder *holder,
+                       bool *ret_ours, struct db_lock_state *ret, struct error *e);
     /* The table whose rows a backup leaves out, *ret NULL when this database has none. */
     int (*lock_table)(struct db_session *s, struct arena *arena, const char **ret, struct error *e);
 };
@@ -80,8 +83,19 @@ struct db_table {
 /* Text from s->arena. E_INVALID: not such a name, or no schema to be in. */
 int db_ledger_table(struct db_session *s, const char *fallback, struct db_table *ret,
                     struct error *e);
+/* The same for a table whose name nobody can choose. */
+int db_table_named(struct db_session *s, const char *name, struct db_table *ret, struct error *e);
+int db_ledger_exists(struct db_session *s, const struct db_table *table, bool *ret,
+                     struct error *e);
+/* Statements that belong together: in the caller's transaction, or in one of their own. */
+int db_ledger_exec(struct db_session *s, const char *sql, struct error *e);
 /* A format that the engine's tool does not know: E_INVALID. */
 int db_ledger_refuse(struct db_session *s, const char *format, struct error *e);
+
+/* Who holds the tool's own locks (session locks and lease) now: our run, or another session with host and age; changes
+ * nothing. Held by us and by nobody else: the words begin with "run ". Formats without locks: not held. */
+int db_tool_lock_state(struct db_session *s, struct arena *arena, int format,
+                       struct db_lock_state *ret, struct error *e);
 
 /* Reads a ledger of a native format, or an external one by table and column. Missing: exists is false. */
 int db_ledger_read(struct db_session *s, struct arena *arena, int format,

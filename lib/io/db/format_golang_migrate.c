@@ -23,23 +23,13 @@ static int find_table(struct db_session *s, struct db_table *ret, struct error *
     return db_ledger_table(s, LEDGER, ret, e);
 }
 
-static int table_there(struct db_session *s, const struct db_table *table, bool *ret,
-                       struct error *e)
-{
-    assert(table->schema != NULL && table->name != NULL);
-    const char *name = table->schema[0] != '\0'
-                           ? arena_printf(s->arena, "%s.%s", table->schema, table->name)
-                           : table->name;
-    return s->engine->table_exists(s, name, ret, e);
-}
-
 static int ledger_create(struct db_session *s, struct error *e)
 {
     struct db_table table = {0};
     bool there = false;
     int rc = find_table(s, &table, e);
     if (rc == 0) {
-        rc = table_there(s, &table, &there, e);
+        rc = db_ledger_exists(s, &table, &there, e);
     }
     if (rc < 0 || there) {
         return rc;
@@ -70,7 +60,7 @@ static int ledger_read(struct db_session *s, struct arena *arena, struct db_ledg
     struct db_table table = {0};
     int rc = find_table(s, &table, e);
     if (rc == 0) {
-        rc = table_there(s, &table, &ret->exists, e);
+        rc = db_ledger_exists(s, &table, &ret->exists, e);
     }
     if (rc < 0 || !ret->exists) {
         return rc;
@@ -121,18 +111,7 @@ static int set_version(struct db_session *s, int64_t version, bool dirty, struct
                            sql, table.quoted, version,
                            lite ? (dirty ? "1" : "0") : (dirty ? "true" : "false"));
     }
-    bool own = !s->engine->in_transaction(s);
-    rc = own ? db_begin(s, e) : 0;
-    if (rc == 0) {
-        rc = db_exec(s, sql, e);
-    }
-    if (rc == 0 && own) {
-        rc = db_commit(s, e);
-    }
-    if (rc < 0 && own) {
-        db_rollback(s);
-    }
-    return rc;
+    return db_ledger_exec(s, sql, e);
 }
 
 static int64_t target_of(const struct migration_item *item, bool down)

@@ -10,11 +10,14 @@
 #include "lib/io/db/format.h"
 #include "lib/io/platform/act.h"
 
-#define LEDGER        "db_migrations"
-#define LOCK_KEY      "mm-lock-key"
-#define LEASE_SECONDS 15
-#define REFRESH_MS    7500
-#define NAMES_MAX     3
+#define LEDGER   "db_migrations"
+#define LOCK_KEY "mm-lock-key"
+/* Mattermost's configuration, where it is kept in the database, is migrated under a lock of its own. */
+#define CONFIG_LEDGER   "db_config_migrations"
+#define CONFIG_LOCK_KEY "mm-config-lock-key"
+#define LEASE_SECONDS   15
+#define REFRESH_MS      7500
+#define NAMES_MAX       3
 
 extern const struct db_format db_format_morph;
 
@@ -22,30 +25,36 @@ extern const struct db_format db_format_morph;
 
 static int ledger_create(struct db_session *s, struct error *e)
 {
+    struct db_table table = {0};
     bool there = false;
-    int rc = s->engine->table_exists(s, LEDGER, &there, e);
+    int rc = db_ledger_table(s, LEDGER, &table, e);
+    if (rc == 0) {
+        rc = db_ledger_exists(s, &table, &there, e);
+    }
     if (rc < 0 || there) {
         return rc;
     }
+    const char *columns = s->engine->kind == DB_SQLITE
+                              ? "Version bigint not null primary key, Name varchar not null"
+                              : "version bigint not null primary key, name varchar not null";
     return db_exec(
-        s,
-        s->engine->kind == DB_SQLITE
-            ? "CREATE TABLE IF NOT EXISTS db_migrations (Version bigint not null primary key,"
-              " Name varchar not null)"
-            : "CREATE TABLE IF NOT EXISTS db_migrations (version bigint not null primary key,"
-              " name varchar not null)",
-        e);
+        s, arena_printf(s->arena, "CREATE TABLE IF NOT EXISTS %s (%s)", table.quoted, columns), e);
 }
 
 static int ledger_read(struct db_session *s, struct arena *arena, struct db_ledger *ret,
                        struct error *e)
 {
-    int rc = s->engine->table_exists(s, LEDGER, &ret->exists, e);
+    struct db_table table = {0};
+    int rc = db_ledger_table(s, LEDGER, &table, e);
+    if (rc == 0) {
+        rc = db_ledger_exists(s, &table, &ret->exists, e);
+    }
     if (rc < 0 || !ret->exists) {
         return rc;
     }
     struct db_rows rows;
-    rc = db_query(s, arena, "SELECT name FROM db_migrations", NULL, 0, &rows, e);
+    rc = db_query(s, arena, arena_printf(s->arena, "SELECT name FROM %s", table.quoted), NULL, 0,
+                  &rows, e);
     if (rc == 0) {
         ret->ids = (struct strings){.items = rows.cells, .count = rows.count};
     }
@@ -55,22 +64,35 @@ static int ledger_read(struct db_session *s, struct arena *arena, struct db_ledg
 static int ledger_up(struct db_session *s, const struct migration_item *item, struct error *e)
 {
     const char *params[] = {arena_printf(s->arena, "%lld", (long long)item->version), item->id};
-    return db_query(s, s->arena, "INSERT INTO db_migrations (version, name) VALUES ($1, $2)",
-                    params, 2, NULL, e);
+    struct db_table table = {0};
+    int rc = db_ledger_table(s, LEDGER, &table, e);
+    if (rc < 0) {
+        return rc;
+    }
+    return db_query(
+        s, s->arena,
+        arena_printf(s->arena, "INSERT INTO %s (version, name) VALUES ($1, $2)", table.quoted),
+        params, 2, NULL, e);
 }
 
 static int ledger_down(struct db_session *s, const struct migration_item *item, struct error *e)
 {
     const char *params[] = {arena_printf(s->arena, "%lld", (long long)item->version), item->id};
-    struct db_rows rows;
-    int rc = db_query(s, s->arena, "DELETE FROM db_migrations WHERE version = $1 AND name = $2",
-                      params, 2, &rows, e);
+    struct db_table table = {0};
+    struct db_rows rows = {0};
+    int rc = db_ledger_table(s, LEDGER, &table, e);
+    if (rc == 0) {
+        rc = db_query(
+            s, s->arena,
+            arena_printf(s->arena, "DELETE FROM %s WHERE version = $1 AND name = $2", table.quoted),
+            params, 2, &rows, e);
+    }
     if (rc == 0 && rows.changed != 1) {
         return db_fail(s, e, E_CONFLICT,
-                       "the ledger db_migrations has no row (%s, %s): its name stands there with "
+                       "the ledger %s has no row (%s, %s): its name stands there with "
                        "another version. "
                        "Look at the row; morph would leave it",
-                       params[0], item->id);
+                       table.quoted, params[0], item->id);
     }
     return rc;
 }
@@ -82,11 +104,18 @@ static bool has_lease(const struct db_session *s)
     return s->engine->kind == DB_POSTGRES;
 }
 
+static const char *lock_key(const struct db_session *s)
+{
+    const char *ledger = s->ledger != NULL ? s->ledger : LEDGER;
+    const char *dot = strchr(ledger, '.');
+    return str_equal(dot != NULL ? dot + 1 : ledger, CONFIG_LEDGER) ? CONFIG_LOCK_KEY : LOCK_KEY;
+}
+
 static int lease_read(struct db_session *s, int64_t *ret, struct error *e)
 {
     const char *text = NULL;
-    int rc = db_value(s, s->arena, "SELECT expireat FROM db_lock WHERE id = '" LOCK_KEY "'", NULL,
-                      0, &text, e);
+    const char *key = lock_key(s);
+    int rc = db_value(s, s->arena, "SELECT expireat FROM db_lock WHERE id = $1", &key, 1, &text, e);
     if (rc == 0) {
         *ret = text != NULL ? strtoll(text, NULL, 10) : 0;
     }
@@ -98,11 +127,11 @@ static int lease_replace(struct db_session *s, int64_t old, int64_t until, bool 
                          struct error *e)
 {
     const char *params[] = {arena_printf(s->arena, "%lld", (long long)old),
-                            arena_printf(s->arena, "%lld", (long long)until)};
+                            arena_printf(s->arena, "%lld", (long long)until), lock_key(s)};
     struct db_rows rows;
-    int rc = db_query(
-        s, s->arena, "UPDATE db_lock SET expireat = $2 WHERE id = '" LOCK_KEY "' AND expireat = $1",
-        params, 2, &rows, e);
+    int rc =
+        db_query(s, s->arena, "UPDATE db_lock SET expireat = $2 WHERE id = $3 AND expireat = $1",
+                 params, 3, &rows, e);
     if (rc == 0) {
         *ret = rows.changed == 1;
     }
@@ -118,7 +147,7 @@ static int say_holder(struct db_session *s, struct arena *arena, int64_t until, 
         *ret_words = arena_printf(
             arena,
             "morph's own lock (table db_lock, %s), %s %lld s%s; sessions of the application: %s%s",
-            LOCK_KEY, until > now ? "valid for another" : "expired for",
+            lock_key(s), until > now ? "valid for another" : "expired for",
             llabs((long long)(until - now)),
             until > now ? "" : " but the application is still connected",
             *ret_sessions > 0 ? db_writers_text(arena, writers, *ret_sessions, NAMES_MAX) : "none",
@@ -139,13 +168,13 @@ static int lease_take(struct db_session *s, struct arena *arena, struct db_holde
     }
     int64_t now = act_now_ms() / 1000; /* by the client's clock, as morph itself */
     int64_t until = now + LEASE_SECONDS;
-    const char *param = arena_printf(s->arena, "%lld", (long long)until);
+    const char *params[] = {arena_printf(s->arena, "%lld", (long long)until), lock_key(s)};
     struct db_rows rows = {0};
     if (rc == 0) {
         rc = db_query(s, s->arena,
-                      "INSERT INTO db_lock (id, expireat) VALUES ('" LOCK_KEY
-                      "', $1) ON CONFLICT (id) DO NOTHING",
-                      &param, 1, &rows, e);
+                      "INSERT INTO db_lock (id, expireat) VALUES ($2, $1)"
+                      " ON CONFLICT (id) DO NOTHING",
+                      params, 2, &rows, e);
     }
     bool ours = rc == 0 && rows.changed == 1;
     int64_t stands = 0;
@@ -188,9 +217,29 @@ static int lease_release(struct db_session *s, struct db_holder *self, struct er
     if (rc < 0 || !there) {
         return rc;
     }
-    const char *param = arena_printf(s->arena, "%lld", (long long)self->tool_lease);
-    return db_query(s, s->arena, "DELETE FROM db_lock WHERE id = '" LOCK_KEY "' AND expireat = $1",
-                    &param, 1, NULL, e);
+    const char *params[] = {arena_printf(s->arena, "%lld", (long long)self->tool_lease),
+                            lock_key(s)};
+    return db_query(s, s->arena, "DELETE FROM db_lock WHERE id = $2 AND expireat = $1", params, 2,
+                    NULL, e);
+}
+
+static int lease_state(struct db_session *s, struct arena *arena, const struct db_holder *holder,
+                       bool *ret_ours, struct db_lock_state *ret, struct error *e)
+{
+    bool there = false;
+    int64_t until = 0;
+    size_t sessions = 0;
+    *ret = (struct db_lock_state){0};
+    int rc = s->engine->table_exists(s, "db_lock", &there, e);
+    if (rc == 0 && there) {
+        rc = lease_read(s, &until, e);
+    }
+    if (rc == 0 && until != 0) {
+        ret->held = true;
+        *ret_ours = holder->run != NULL && holder->tool_lease == until;
+        rc = say_holder(s, arena, until, act_now_ms() / 1000, &ret->words, &sessions, e);
+    }
+    return rc;
 }
 
 /* A table of another meaning that only has the same name is backed up whole. */
@@ -221,5 +270,6 @@ const struct db_format db_format_morph = {
     .lease_refresh = lease_refresh,
     .lease_release = lease_release,
     .lease_refresh_ms = REFRESH_MS,
+    .lease_state = lease_state,
     .lock_table = lock_table,
 };
