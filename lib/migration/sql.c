@@ -49,7 +49,7 @@ static void skip_blanks(struct sql_reader *r)
         if (is_blank(peek(r, 0))) {
             r->at++;
         } else if (peek(r, 0) == '-' && peek(r, 1) == '-') {
-            while (r->at < r->sql.len && peek(r, 0) != '\n') {
+            while (r->at < r->sql.len && peek(r, 0) != '\n' && peek(r, 0) != '\r') {
                 r->at++;
             }
         } else if (peek(r, 0) == '/' && peek(r, 1) == '*') {
@@ -168,6 +168,140 @@ bool sql_is_empty(struct bytes sql)
         }
         if (t.kind != SQL_SIGN || t.text.data[0] != ';') {
             return false;
+        }
+    }
+}
+
+/* What is open between two parentheses, or between CASE and END. */
+struct level {
+    size_t run;    /* operators since the last comma, AND or OR: each may hold all before it */
+    size_t joined; /* UNION, JOIN and BETWEEN, which a comma does not end */
+    size_t own;
+    bool is_case;
+};
+
+struct nesting {
+    struct level levels[SQL_NESTING_MAX];
+    size_t depth; /* index of the innermost */
+    size_t sum, most;
+};
+
+static void deeper(struct nesting *n, size_t *count, size_t by)
+{
+    *count += by;
+    n->sum += by;
+    n->most = MAX(n->most, n->sum);
+}
+
+static void open_level(struct nesting *n, size_t own, bool is_case)
+{
+    if (n->depth + 1 < ARRAY_SIZE(n->levels)) {
+        n->levels[++n->depth] = (struct level){.is_case = is_case};
+        deeper(n, &n->levels[n->depth].own, own);
+    } else {
+        n->most = SQL_NESTING_MAX;
+    }
+}
+
+static void close_level(struct nesting *n)
+{
+    const struct level *last = &n->levels[n->depth];
+    if (n->depth > 0) {
+        n->sum -= last->run + last->joined + last->own;
+        n->depth--;
+    }
+}
+
+static void end_run(struct nesting *n)
+{
+    n->sum -= n->levels[n->depth].run;
+    n->levels[n->depth].run = 0;
+}
+
+static void end_statement(struct nesting *n)
+{
+    end_run(n);
+    n->sum -= n->levels[n->depth].joined + n->levels[n->depth].own;
+    n->levels[n->depth].joined = n->levels[n->depth].own = 0;
+}
+
+static void see_sign(struct nesting *n, int c)
+{
+    if (c == '(' || c == '[') {
+        open_level(n, 1, false);
+    } else if (c == ')' || c == ']') {
+        while (n->levels[n->depth].is_case) {
+            close_level(n);
+        }
+        close_level(n);
+    } else if (c == ',') {
+        end_run(n);
+    } else if (c == ';') {
+        end_statement(n);
+    } else if (c != '.' && (c < '0' || c > '9')) {
+        deeper(n, &n->levels[n->depth].run, 1);
+    }
+}
+
+static bool is_one_of(const struct sql_token *t, const char *const *words)
+{
+    while (*words != NULL && !sql_is(t, *words)) {
+        words++;
+    }
+    return *words != NULL;
+}
+
+static void see_word(struct nesting *n, const struct sql_token *t)
+{
+    static const char *const ends[] = {"AND", "OR", "WHEN", "THEN", "ELSE", NULL};
+    static const char *const joins[] = {"UNION", "EXCEPT", "INTERSECT", "JOIN", "BETWEEN", NULL};
+    static const char *const operators[] = {"NOT",      "IS",     "ISNULL",   "NOTNULL", "COLLATE",
+                                            "AT",       "LIKE",   "ILIKE",    "SIMILAR", "IN",
+                                            "OPERATOR", "ESCAPE", "OVERLAPS", NULL};
+    struct level *level = &n->levels[n->depth];
+    if (sql_is(t, "CASE")) {
+        open_level(n, 2, true);
+    } else if (sql_is(t, "END") && level->is_case) {
+        close_level(n);
+    } else if (sql_is(t, "SELECT") && level->own < 3) {
+        deeper(n, &level->own, 2);
+    } else if (is_one_of(t, ends)) {
+        end_run(n);
+    } else if (is_one_of(t, joins)) {
+        deeper(n, &level->joined, 1);
+    } else if (is_one_of(t, operators)) {
+        deeper(n, &level->run, 1);
+    }
+}
+
+size_t sql_nesting(struct bytes sql)
+{
+    struct nesting n = {.depth = 0};
+    struct sql_reader r = {.sql = sql};
+    while (n.most < SQL_NESTING_MAX) {
+        struct sql_token t = sql_next(&r);
+        if (t.kind == SQL_END) {
+            break;
+        }
+        if (t.kind == SQL_SIGN) {
+            see_sign(&n, t.text.data[0]);
+        } else if (t.kind == SQL_WORD) {
+            see_word(&n, &t);
+        }
+    }
+    return MIN(n.most, SQL_NESTING_MAX);
+}
+
+bool sql_has_backquotes(struct bytes sql)
+{
+    struct sql_reader r = {.sql = sql};
+    for (;;) {
+        struct sql_token t = sql_next(&r);
+        if (t.kind == SQL_END) {
+            return false;
+        }
+        if (t.kind == SQL_WORD && t.quoted && t.text.data[-1] == '`') {
+            return true;
         }
     }
 }

@@ -38,4 +38,11 @@ bool sql_is(const struct sql_token *token, const char *word);
 /* Is there nothing but blanks and comments (and lone semicolons)? */
 bool sql_is_empty(struct bytes sql);
 
+#define SQL_NESTING_MAX ((size_t)1024)
+/* At least as many levels as the tree of any statement in it has, and at most SQL_NESTING_MAX: parentheses, CASE, and
+ * what operators without parentheses pile up ("1+1+1" are three). Counted without a stack. */
+size_t sql_nesting(struct bytes sql);
+/* A name in backquotes: MariaDB's or SQLite's. In PostgreSQL a backquote is an operator, and its tokens are others. */
+bool sql_has_backquotes(struct bytes sql);
+
 #endif

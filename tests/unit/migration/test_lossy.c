@@ -25,9 +25,9 @@ static void names_what_is_lost(void **state UNUSED)
     assert_string_equal(lossy("ALTER TABLE t ADD a numeric(4,2), DROP b, DROP COLUMN c"),
                         "drops column t.b, drops column t.c");
     assert_string_equal(lossy("ALTER TABLE t ALTER COLUMN c SET DATA TYPE int"),
-                        "changes the type of t.c");
+                        "changes the type of t.c to integer");
     assert_string_equal(lossy("ALTER TABLE t ALTER c TYPE int USING c::int"),
-                        "changes the type of t.c");
+                        "changes the type of t.c to integer");
     assert_string_equal(lossy("ALTER TABLE `t` MODIFY COLUMN `c` int"), "changes the type of t.c");
     assert_string_equal(lossy("WITH x AS (SELECT 1) DELETE FROM t USING x"), "deletes rows of t");
     assert_string_equal(lossy("TRUNCATE TABLE a, b"), "empties table a, empties table b");
