@@ -46,7 +46,7 @@ static int find_bin(char *ret, size_t bytes)
     return 0;
 }
 
-static int free_port(void)
+int pg_free_port(void)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -60,7 +60,7 @@ static int free_port(void)
     return port;
 }
 
-static pid_t spawn(const char *const *argv, const char *log)
+pid_t pg_spawn(const char *const *argv, const char *log)
 {
     pid_t pid = fork();
     if (pid != 0) {
@@ -157,7 +157,7 @@ int pg_server_up(struct pg_server *server)
                           "-c",
                           "max_connections=60",
                           NULL};
-    server->pid = spawn(argv, log);
+    server->pid = pg_spawn(argv, log);
     char conninfo[128];
     snprintf(conninfo, sizeof(conninfo), "host=%s port=%d user=postgres dbname=postgres",
              server->dir, server->port);
@@ -177,7 +177,7 @@ int pg_server_up(struct pg_server *server)
 int pg_server_start(struct pg_server *server, void (*before_clean)(const char *dir))
 {
     *server =
-        (struct pg_server){.janitor_fd = -1, .port = free_port(), .before_clean = before_clean};
+        (struct pg_server){.janitor_fd = -1, .port = pg_free_port(), .before_clean = before_clean};
     char bin[256], program[280], data[80], log[80], word[96], pwfile[112];
     snprintf(server->dir, sizeof(server->dir), "/tmp/ls-pgu-XXXXXX");
     if (find_bin(bin, sizeof(bin)) < 0 || mkdtemp(server->dir) == NULL ||
@@ -213,7 +213,7 @@ int pg_server_start(struct pg_server *server, void (*before_clean)(const char *d
                           pwfile,
                           NULL};
     int status = -1;
-    pid_t pid = spawn(argv, log);
+    pid_t pid = pg_spawn(argv, log);
     if (waitpid(pid, &status, 0) < 0 || status != 0) {
         fprintf(stderr, "initdb failed; see %s\n", log);
         return -1;

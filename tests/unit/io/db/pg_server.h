@@ -26,4 +26,9 @@ void pg_server_stop(struct pg_server *server, int signal_number);
 int pg_server_up(struct pg_server *server);
 void pg_server_free(struct pg_server *server);
 
+/* For what stands before a server: a port of loopback that was free just now, and a program as the server's user, which
+ * ends with this process. argv ends with NULL. */
+int pg_free_port(void);
+pid_t pg_spawn(const char *const *argv, const char *log);
+
 #endif

@@ -2,11 +2,14 @@
 #include "tests/unit/io/db/fixture.h"
 
 #include <arpa/inet.h>
+#include <libpq-fe.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -180,6 +183,58 @@ static void a_pooler_is_refused_with_the_reason(void **state)
     fixture_end(f);
 }
 
+/* A real one, in front of the server, its own port in *ret_port. */
+static pid_t start_bouncer(struct fixture *f, const char *mode, int *ret_port)
+{
+    static const char program[] = "/usr/sbin/pgbouncer";
+    if (access(program, X_OK) != 0) {
+        fail_msg("no PgBouncer is installed: apt-get install pgbouncer");
+    }
+    int port = pg_free_port();
+    const char *text = arena_printf(&f->arena,
+                                    "[databases]\n* = host=%s port=%d user=postgres\n"
+                                    "[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %d\n"
+                                    "unix_socket_dir =\nauth_type = any\npool_mode = %s\n",
+                                    f->server->dir, f->server->port, port, mode);
+    const char *config = arena_printf(&f->arena, "%s/bouncer.ini", f->dir);
+    assert_int_equal(file_write(config, text, strlen(text), 0644, NULL), 0);
+    assert_int_equal(chmod(f->dir, 0755), 0);
+    const char *argv[] = {program, config, NULL};
+    pid_t pid = pg_spawn(argv, arena_printf(&f->arena, "%s/bouncer.log", f->server->dir));
+    const char *at = arena_printf(&f->arena, "host=127.0.0.1 port=%d dbname=postgres", port);
+    for (int i = 0; i < 400 && PQping(at) != PQPING_OK; i++) {
+        usleep(10000);
+    }
+    assert_int_equal(PQping(at), PQPING_OK);
+    *ret_port = port;
+    return pid;
+}
+
+/* It gives its clients process numbers of its own in every mode: session mode cannot be told from the others. */
+static void a_real_pgbouncer_is_refused(void **state)
+{
+    (void)state;
+    static const char *const modes[] = {"transaction", "session", "statement"};
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+        int port = 0;
+        pid_t pid = start_bouncer(f, modes[i], &port);
+        const char *url =
+            arena_printf(&f->arena, "postgres://postgres@127.0.0.1:%d/postgres", port);
+        assert_int_equal(open_it(f, url), E_INVALID);
+        assert_has(f->error.message, "a pooler (PgBouncer?)");
+        assert_has(f->error.message, "give the server's own host and port");
+        /* The lock is not even tried, and nobody waits for it. */
+        f->database.url = url;
+        assert_int_equal(fixture_lock(f, &f->act, FORMAT_NONE, 15000), E_INVALID);
+        assert_has(f->error.message, "a pooler (PgBouncer?)");
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+    }
+    fixture_end(f);
+}
+
 static void names_are_quoted_and_bounded(void **state)
 {
     (void)state;
@@ -205,6 +260,7 @@ static int run(void)
         cmocka_unit_test(sqlite_refuses_what_is_no_database),
         cmocka_unit_test(the_session_is_named_after_its_run),
         cmocka_unit_test(a_pooler_is_refused_with_the_reason),
+        cmocka_unit_test(a_real_pgbouncer_is_refused),
         cmocka_unit_test(names_are_quoted_and_bounded),
     };
     return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);

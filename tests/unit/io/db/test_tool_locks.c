@@ -1,8 +1,7 @@
 /* The tools' own session locks: which they are, who waits for whom, and what an index that is built meanwhile needs. The
  * other side is a session that sends what the tool's source sends. */
-#include "tests/unit/io/db/fixture.h"
+#include "tests/unit/io/db/tool.h"
 
-#include <libpq-fe.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,63 +12,6 @@
 
 #include "lib/io/db/format_keys.h"
 #include "lib/io/platform/process.h"
-
-/* The tool's connection. */
-static PGconn *tool_open(struct fixture *f, const char *application)
-{
-    const char *name = strrchr(f->database.url, '/') + 1;
-    PGconn *conn = PQconnectdb(
-        arena_printf(&f->arena, "host=%s port=%d user=postgres dbname=%s application_name=%s",
-                     f->server->dir, f->server->port, name, application));
-    if (PQstatus(conn) != CONNECTION_OK) {
-        fail_msg("%s", PQerrorMessage(conn));
-    }
-    return conn;
-}
-
-static const char *tool_value(struct fixture *f, PGconn *conn, const char *sql)
-{
-    PGresult *result = PQexec(conn, sql);
-    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-        fail_msg("%s: %s", sql, PQerrorMessage(conn));
-    }
-    const char *value = arena_strdup(&f->arena, PQgetvalue(result, 0, 0));
-    PQclear(result);
-    return value;
-}
-
-static bool tool_try(struct fixture *f, PGconn *conn, const char *key)
-{
-    const char *sql = arena_printf(&f->arena, "SELECT pg_try_advisory_lock(%s)", key);
-    return strcmp(tool_value(f, conn, sql), "t") == 0;
-}
-
-static void tool_unlock(struct fixture *f, PGconn *conn, const char *key)
-{
-    const char *sql = arena_printf(&f->arena, "SELECT pg_advisory_unlock(%s)", key);
-    assert_string_equal(tool_value(f, conn, sql), "t");
-}
-
-static const char *dir_of(struct fixture *f)
-{
-    return hold_dir(&f->arena, f->act.state_dir, &f->database);
-}
-
-static struct hold_status status_of(struct fixture *f)
-{
-    struct hold_status status;
-    assert_ok(hold_status_read(&f->arena, dir_of(f), &status, &f->error));
-    return status;
-}
-
-/* Until the server says so. */
-static void wait_value(struct fixture *f, const char *sql, const char *value)
-{
-    for (int i = 0; i < 1000 && strcmp(fixture_value(f, sql), value) != 0; i++) {
-        usleep(10000);
-    }
-    assert_string_equal(fixture_value(f, sql), value);
-}
 
 /* golang-migrate's two keys here: database "t…", schema public, the usual table. */
 static void golang_keys(struct fixture *f, const char *ret[2])
@@ -98,6 +40,17 @@ static void the_keys_are_those_of_the_tools(void **state)
     assert_string_equal(GOOSE_LOCK_KEY, "4097083626");          /* zlib.crc32(b"goose") */
 }
 
+static const char *lock_state(struct fixture *f, int format)
+{
+    struct db_session s = {0};
+    struct db_lock_state state = {0};
+    fixture_open(f, &s, "look");
+    assert_ok(db_tool_lock_state(&s, &f->arena, format, &state, &f->error));
+    db_close(&s);
+    assert_int_equal(state.held, strcmp(state.words, "nobody") != 0);
+    return state.words;
+}
+
 static void the_tool_waits_for_us(void **state)
 {
     (void)state;
@@ -109,9 +62,15 @@ static void the_tool_waits_for_us(void **state)
     assert_ok(fixture_lock(f, &f->act, FORMAT_GOLANG_MIGRATE, 3000));
     assert_false(tool_try(f, tool, keys[0]));
     assert_false(tool_try(f, tool, keys[1]));
+    assert_has(lock_state(f, FORMAT_GOLANG_MIGRATE), "run run-1 on ");
     assert_ok(fixture_unlock(f, &f->act, FORMAT_GOLANG_MIGRATE));
+    assert_string_equal(lock_state(f, FORMAT_GOLANG_MIGRATE), "nobody");
     assert_true(tool_try(f, tool, keys[0]));
     assert_true(tool_try(f, tool, keys[1]));
+    assert_has(lock_state(f, FORMAT_GOLANG_MIGRATE),
+               arena_printf(&f->arena,
+                            "golang-migrate's own lock (%s): server process %d (migrate, ", keys[0],
+                            PQbackendPID(tool)));
     PQfinish(tool);
     fixture_end(f);
 }
@@ -138,11 +97,11 @@ static void we_wait_for_the_tool_and_name_it(void **state)
     if (child == 0) {
         _exit(fixture_lock(f, &f->act, FORMAT_GOLANG_MIGRATE, 15000) == 0 ? 0 : 1);
     }
-    for (int i = 0; i < 500 && (status_of(f).state != HOLD_WAITING || status_of(f).message == NULL);
-         i++) {
+    for (int i = 0;
+         i < 500 && (tool_holder(f).state != HOLD_WAITING || tool_holder(f).message == NULL); i++) {
         usleep(10000);
     }
-    assert_has(status_of(f).message, "migrate, user postgres");
+    assert_has(tool_holder(f).message, "migrate, user postgres");
     bool got = false;
     for (int i = 0; i < 200 && !got; i++) {
         got = tool_try(f, third, keys[0]);
@@ -154,12 +113,57 @@ static void we_wait_for_the_tool_and_name_it(void **state)
     int ended = -1;
     assert_int_equal(waitpid(child, &ended, 0), child);
     assert_int_equal(ended, 0);
-    assert_int_equal(status_of(f).state, HOLD_HELD);
+    assert_int_equal(tool_holder(f).state, HOLD_HELD);
     assert_false(tool_try(f, third, keys[0]));
     assert_ok(fixture_unlock(f, &f->act, FORMAT_GOLANG_MIGRATE));
     PQfinish(third);
     PQfinish(tool);
     fixture_end(f);
+}
+
+/* A tool that polls: its key in its own words, and in ours. */
+static void both_ways(int format, const char *key, const char *words, bool yields)
+{
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    PGconn *tool = tool_open(f, "migrator");
+    assert_ok(fixture_lock(f, &f->act, format, 3000));
+    assert_false(tool_try(f, tool, key));
+    assert_has(lock_state(f, format), "run run-1 on ");
+    assert_has(lock_state(f, format), words);
+    assert_ok(hold_yield(&f->act, &f->database, true, &f->error));
+    bool got = tool_try(f, tool, key);
+    assert_int_equal(got, yields);
+    if (got) {
+        tool_unlock(f, tool, key);
+    }
+    assert_ok(hold_yield(&f->act, &f->database, false, &f->error));
+    assert_false(tool_try(f, tool, key));
+    assert_ok(fixture_unlock(f, &f->act, format));
+    assert_true(tool_try(f, tool, key));
+    assert_int_equal(fixture_lock(f, &f->act, format, 300), E_TIMEOUT);
+    const char *named = arena_printf(&f->arena, "%s: server process %d (migrator, user postgres",
+                                     words, PQbackendPID(tool));
+    assert_has(f->error.message, named);
+    assert_has(lock_state(f, format), named);
+    tool_unlock(f, tool, key);
+    assert_ok(fixture_lock(f, &f->act, format, 3000));
+    PQfinish(tool);
+    fixture_end(f);
+}
+
+/* lock/postgres.go SessionLock(), SessionUnlock(): polled every 5 s */
+static void goose_and_we_wait_for_each_other(void **state)
+{
+    (void)state;
+    both_ways(FORMAT_GOOSE, "4097083626", "goose's own lock (4097083626)", false);
+}
+
+/* internal/database/migration/store/store.go TryLock(): two numbers, polled every second */
+static void sourcegraph_and_we_wait_for_each_other(void **state)
+{
+    (void)state;
+    both_ways(FORMAT_SOURCEGRAPH, "1308612253, 0", "Sourcegraph's own lock (1308612253,0)", true);
 }
 
 static void a_lost_session_takes_them_all_again(void **state)
@@ -171,15 +175,16 @@ static void a_lost_session_takes_them_all_again(void **state)
     golang_keys(f, keys);
     PGconn *tool = tool_open(f, "migrate");
     assert_ok(fixture_lock(f, &f->act, FORMAT_GOLANG_MIGRATE, 3000));
-    int64_t backend = status_of(f).backend_pid;
+    int64_t backend = tool_holder(f).backend_pid;
     tool_value(f, tool,
                arena_printf(&f->arena, "SELECT pg_terminate_backend(%lld)", (long long)backend));
     for (int i = 0;
-         i < 500 && (status_of(f).state != HOLD_HELD || status_of(f).backend_pid == backend); i++) {
+         i < 500 && (tool_holder(f).state != HOLD_HELD || tool_holder(f).backend_pid == backend);
+         i++) {
         usleep(10000);
     }
-    assert_int_equal(status_of(f).state, HOLD_HELD);
-    assert_true(status_of(f).backend_pid != backend);
+    assert_int_equal(tool_holder(f).state, HOLD_HELD);
+    assert_true(tool_holder(f).backend_pid != backend);
     assert_false(tool_try(f, tool, keys[0]));
     assert_false(tool_try(f, tool, keys[1]));
     assert_ok(fixture_unlock(f, &f->act, FORMAT_GOLANG_MIGRATE));
@@ -221,7 +226,7 @@ static void an_index_is_built_while_the_tool_waits_for_us(void **state)
     struct waiter waiter = {.conn = tool_open(f, "migrate"), .key = keys[1]};
     pthread_t thread;
     pthread_create(&thread, NULL, wait_inside, &waiter);
-    wait_value(f, WAITING_SQL, "1");
+    tool_wait(f, WAITING_SQL, "1");
 
     struct db_session s = {0};
     fixture_open(f, &s, "run-1");
@@ -235,8 +240,8 @@ static void an_index_is_built_while_the_tool_waits_for_us(void **state)
     assert_string_equal(
         fixture_value(f, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'big_i'::regclass"),
         "t");
-    assert_int_equal(status_of(f).state, HOLD_HELD);
-    assert_null(status_of(f).yielded);
+    assert_int_equal(tool_holder(f).state, HOLD_HELD);
+    assert_null(tool_holder(f).yielded);
     assert_false(tool_try(f, waiter.conn, keys[0]));
     assert_false(tool_try(f, waiter.conn, keys[1]));
     db_close(&s);
@@ -260,7 +265,7 @@ static void taking_them_again_waits_for_the_tool_and_names_it(void **state)
     assert_int_equal(hold_yield(&hasty, &f->database, false, &f->error), E_TIMEOUT);
     assert_has(f->error.message, "golang-migrate's own lock");
     assert_has(f->error.message, "(migrate, user postgres from local");
-    assert_int_equal(status_of(f).state, HOLD_HELD); /* our own lock never went */
+    assert_int_equal(tool_holder(f).state, HOLD_HELD); /* our own lock never went */
     tool_unlock(f, tool, keys[0]);
     assert_ok(hold_yield(&f->act, &f->database, false, &f->error));
     assert_false(tool_try(f, tool, keys[0]));
@@ -285,11 +290,11 @@ static void a_dead_worker_wants_nothing_back(void **state)
     int ended = -1;
     assert_int_equal(waitpid(child, &ended, 0), child);
     assert_int_equal(ended, 0);
-    assert_non_null(status_of(f).yielded);
-    for (int i = 0; i < 500 && status_of(f).yielded != NULL; i++) {
+    assert_non_null(tool_holder(f).yielded);
+    for (int i = 0; i < 500 && tool_holder(f).yielded != NULL; i++) {
         usleep(10000);
     }
-    assert_null(status_of(f).yielded);
+    assert_null(tool_holder(f).yielded);
     assert_false(tool_try(f, tool, keys[0]));
     assert_ok(fixture_unlock(f, &f->act, FORMAT_GOLANG_MIGRATE));
     PQfinish(tool);
@@ -328,13 +333,13 @@ static void a_holder_that_dies_meanwhile_is_replaced(void **state)
     PGconn *tool = tool_open(f, "migrate");
     assert_ok(fixture_lock(f, &f->act, FORMAT_GOLANG_MIGRATE, 3000));
     assert_ok(hold_yield(&f->act, &f->database, true, &f->error));
-    struct hold_status first = status_of(f);
+    struct hold_status first = tool_holder(f);
     assert_int_equal(kill((pid_t)first.pid, SIGKILL), 0);
-    for (int i = 0; i < 500 && hold_alive(&f->arena, dir_of(f)); i++) {
+    for (int i = 0; i < 500 && hold_alive(&f->arena, tool_holder_dir(f)); i++) {
         usleep(10000);
     }
     assert_ok(hold_yield(&f->act, &f->database, false, &f->error));
-    assert_true(status_of(f).pid != first.pid);
+    assert_true(tool_holder(f).pid != first.pid);
     assert_false(tool_try(f, tool, keys[0]));
     assert_ok(fixture_unlock(f, &f->act, FORMAT_GOLANG_MIGRATE));
     PQfinish(tool);
@@ -348,7 +353,7 @@ static void where_nothing_disturbs_nothing_is_given_back(void **state)
     fixture_postgres(f);
     assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 3000));
     assert_ok(hold_yield(&f->act, &f->database, true, &f->error));
-    assert_null(status_of(f).yielded);
+    assert_null(tool_holder(f).yielded);
     assert_ok(hold_yield(&f->act, &f->database, false, &f->error));
     assert_ok(fixture_unlock(f, &f->act, FORMAT_MORPH));
     fixture_end(f);
@@ -360,6 +365,8 @@ static int run(void)
         cmocka_unit_test(the_keys_are_those_of_the_tools),
         cmocka_unit_test(the_tool_waits_for_us),
         cmocka_unit_test(we_wait_for_the_tool_and_name_it),
+        cmocka_unit_test(goose_and_we_wait_for_each_other),
+        cmocka_unit_test(sourcegraph_and_we_wait_for_each_other),
         cmocka_unit_test(a_lost_session_takes_them_all_again),
         cmocka_unit_test(an_index_is_built_while_the_tool_waits_for_us),
         cmocka_unit_test(taking_them_again_waits_for_the_tool_and_names_it),
