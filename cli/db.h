@@ -117,6 +117,8 @@ struct db_look {
     uint64_t fence;
     struct db_holder holder;
     struct db_lock_state lock;
+    struct db_intent *intents; /* begun in this ledger, and their end is not known */
+    size_t intents_count;
     bool bare; /* no table but Lockstep's and the tool's: nothing can be lost */
 };
 /* Ids in order, for a quick answer. */

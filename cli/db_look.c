@@ -131,6 +131,14 @@ static int look_at_ledger(struct db_call *call, struct db_session *s, struct db_
     return 0;
 }
 
+static int look_for_intents(struct db_call *call, struct db_session *s, struct db_look *look,
+                            struct error *e)
+{
+    const char *ledger =
+        call->format == NULL ? NULL : db_ledger_name(s, (int)call->format->kind, call->arena);
+    return db_intents_read(s, call->arena, ledger, &look->intents, &look->intents_count, e);
+}
+
 /* ---- all of it ---- */
 
 int db_look_open(struct db_call *call, struct db_session *s, struct error *e)
@@ -150,6 +158,7 @@ int db_look(struct db_call *call, struct db_session *s, struct db_look *ret, str
         rc = db_fence_read(s, &look.fence, e);
         rc = rc < 0 ? rc : db_holder_read(s, call->arena, &look.holder, e);
         rc = rc < 0 ? rc : s->engine->lock_state(s, call->arena, &look.lock, e);
+        rc = rc < 0 ? rc : look_for_intents(call, s, &look, e);
     }
     if (rc == 0) {
         *ret = look;

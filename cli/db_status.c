@@ -47,6 +47,21 @@ static json_t *holder_json(const struct db_look *look)
                                       json_text(h->since));
 }
 
+static json_t *intents_json(const struct db_look *look)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < look->intents_count; i++) {
+        const struct db_intent *intent = &look->intents[i];
+        json_array_append_new(
+            list,
+            json_pack("{s:o, s:o, s:s, s:o, s:o, s:i, s:o}", "id", json_text(intent->item), "file",
+                      json_text(intent->file), "direction", intent->down ? "down" : "up", "run",
+                      json_text(intent->run), "at", json_text(intent->at), "line",
+                      intent->progress.line, "statement", json_text(intent->progress.statement)));
+    }
+    return list;
+}
+
 static json_t *pending_json(const struct db_look *look, bool late)
 {
     json_t *list = json_array();
@@ -70,6 +85,7 @@ static void print_document(struct db_call *call, const struct db_look *look)
                   pending_json(look, true), "unknown", texts_json(&look->unknown), "mark",
                   mark_json(&look->ledger));
     json_object_set_new(document, "puzzle", json_text(look->puzzle));
+    json_object_set_new(document, "intents", intents_json(look));
     json_object_set_new(document, "fence", json_integer((json_int_t)look->fence));
     json_object_set_new(document, "lock",
                         json_pack("{s:b, s:o, s:o}", "held", (int)look->lock.held, "words",
@@ -109,6 +125,14 @@ static void print_status(struct db_call *call, const struct db_look *look)
                look->ledger.mark_words != NULL ? look->ledger.mark_words
                                                : mark_words[look->ledger.mark]);
     }
+    for (size_t i = 0; i < look->intents_count; i++) {
+        const struct db_intent *intent = &look->intents[i];
+        printf("open       %s (%s), begun at %s, may or may not have run; line %d: %s\n"
+               "           say what it is: lockstep db retry, mark-applied or mark-reverted %s\n",
+               intent->file, intent->down ? "down" : "up", intent->at, intent->progress.line,
+               str_empty(intent->progress.statement) ? "?" : intent->progress.statement,
+               intent->item);
+    }
     printf("lock       %s\n", look->lock.held ? look->lock.words : "free");
 }
 
@@ -130,7 +154,7 @@ int db_show_status(struct context *c)
     } else {
         print_status(&call, &look);
     }
-    return look.ledger.mark != DB_MARK_NONE ? CLI_PAUSED : CLI_DONE;
+    return look.ledger.mark != DB_MARK_NONE || look.intents_count > 0 ? CLI_PAUSED : CLI_DONE;
 }
 
 int db_show_plan(struct db_call *call, bool down, const char *to)

@@ -23,17 +23,47 @@ static int refuse_unknown(struct db_call *call, const struct db_look *look, stru
                      look->unknown.count > shown ? " …" : "");
 }
 
-static int check_ledger(struct db_call *call, const struct db_look *look, struct error *e)
+static bool in_way(const struct db_way *way, const char *id)
 {
-    if (look->ledger.mark != DB_MARK_NONE) {
-        const char *id = look->ledger.mark_id != NULL ? look->ledger.mark_id : "?";
+    for (size_t i = 0; i < way->count; i++) {
+        if (str_equal(way->items[i].id, id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+#define ANSWERS "lockstep db retry, mark-applied or mark-reverted %s"
+
+/* What was begun and whose end nobody knows: the runner settles what it can of its own way, the rest is a person's. */
+static int check_unsettled(struct db_call *call, const struct db_look *look,
+                           const struct db_way *way, struct error *e)
+{
+    for (size_t i = 0; i < look->intents_count; i++) {
+        const struct db_intent *intent = &look->intents[i];
+        if (!in_way(way, intent->item) || intent->down != way->down) {
+            return error_set(e, E_UNKNOWN,
+                             "database %s: %s was begun on its way %s at %s, and whether it ran is "
+                             "not known. Look at what it made, then say so: " ANSWERS,
+                             call->ref.name, intent->file, intent->down ? "down" : "up", intent->at,
+                             intent->item);
+        }
+    }
+    const char *id = look->ledger.mark_id != NULL ? look->ledger.mark_id : "?";
+    if (look->ledger.mark != DB_MARK_NONE && look->intents_count == 0 &&
+        !(way->down && in_way(way, id))) {
         return error_set(e, E_UNKNOWN,
                          "the ledger of database %s is marked: migration %s is %s. Look at what it "
-                         "made, then say so: lockstep db retry, mark-applied or mark-reverted %s",
+                         "made, then say so: " ANSWERS,
                          call->ref.name, id,
                          look->ledger.mark_words != NULL ? look->ledger.mark_words : "unfinished",
                          id);
     }
+    return 0;
+}
+
+static int check_ledger(struct db_call *call, const struct db_look *look, struct error *e)
+{
     if (look->puzzle != NULL) {
         return error_set(e, E_CONFLICT, "database %s: %s", call->ref.name, look->puzzle);
     }
@@ -125,7 +155,7 @@ int db_way_find(struct db_call *call, const struct db_look *look, bool down, con
     *ret = (struct db_way){.down = down,
                            .items = down ? way.down : way.up,
                            .count = down ? way.down_count : way.up_count};
-    return 0;
+    return check_unsettled(call, look, ret, e);
 }
 
 int db_way_guess(struct db_call *call, const struct db_look *look, const char *to, bool *ret_down,

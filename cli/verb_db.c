@@ -23,10 +23,11 @@ const struct verb verb_db_status = {
         "is\n"
         "applied that the directory does not hold. Nothing is changed.\n"
         "\n"
-        "Ends with 3 when a migration is marked as unfinished: somebody has to look at it.\n"
+        "Ends with 3 when a migration was begun and not ended: somebody has to look at it.\n"
         "\n"
         "--json: {database, engine, place, format, ledger_exists, applied_count, newest, applied,\n"
-        "pending, late, unknown, mark, puzzle, fence, lock: {held, words, holder}}\n",
+        "pending, late, unknown, mark, puzzle, intents: [{id, file, direction, run, at, line,\n"
+        "statement}], fence, lock: {held, words, holder}}\n",
     .example =
         "  lockstep db status --url postgres://mm@db1/chat --format morph --dir migrations\n",
     .options = status_options,
