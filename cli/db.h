@@ -90,6 +90,10 @@ int db_folder_blob(struct act *act, const char *sha256, const char **ret_path, s
 /* Only one call at a time from one state directory: waits, then E_CONFLICT names the other. Afterwards call->act is ready:
  * a run of the same step that did not come to its end is gone on with, another one is let go first. */
 int db_claim(struct db_call *call, const char *step, struct error *e);
+/* An act for what only looks: it has no run of its own to go on with, and waits for nobody. */
+int db_act(struct db_call *call, const char *step, struct error *e);
+/* Lets an interrupted run's lock go; *ret says whether there was one. E_TIMEOUT: it is at work. */
+int db_let_go(struct db_call *call, bool *ret, struct error *e);
 /* `over`: the run came to an end that leaves nothing open, the next call begins anew. */
 void db_disclaim(struct db_call *call, bool over);
 /* After db_claim(): this goes on with a run that was interrupted. */

@@ -8,5 +8,7 @@ int db_run(struct context *c, bool down);
 /* What `up` or `down` would run; changes nothing. */
 int db_show_plan(struct db_call *call, bool down, const char *to);
 int db_show_status(struct context *c);
+int db_show_lock(struct context *c);
+int db_make_backup(struct context *c);
 
 #endif

@@ -250,6 +250,32 @@ int db_claim(struct db_call *call, const char *step, struct error *e)
     return run_write(call, e);
 }
 
+int db_act(struct db_call *call, const char *step, struct error *e)
+{
+    listen_for_signals();
+    int rc = make_home(call, e);
+    if (rc == 0) {
+        make_act(call, new_run(call->arena), step, 1);
+    }
+    return rc;
+}
+
+int db_let_go(struct db_call *call, bool *ret, struct error *e)
+{
+    struct remembered before = {0};
+    call->wait_ms = 0;
+    int rc = make_home(call, e);
+    rc = rc < 0 ? rc : claim(call, e);
+    rc = rc < 0 ? rc : run_read(call, &before, e);
+    *ret = rc == 0 && before.run != NULL;
+    if (*ret) {
+        rc = let_go(call, &before, e);
+        call->act.log_fd = -1;
+    }
+    db_disclaim(call, rc == 0 && *ret);
+    return rc;
+}
+
 void db_disclaim(struct db_call *call, bool over)
 {
     if (over && call->claim_fd >= 0) {

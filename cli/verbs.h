@@ -27,7 +27,9 @@
     V(verb_db_status)                                                                              \
     V(verb_db_plan)                                                                                \
     V(verb_db_up)                                                                                  \
-    V(verb_db_down)
+    V(verb_db_down)                                                                                \
+    V(verb_db_lock)                                                                                \
+    V(verb_db_backup)
 
 #define VERB_DECLARE(name) extern const struct verb name;
 VERBS(VERB_DECLARE)

@@ -152,7 +152,8 @@ def test_every_verb_has_help_with_an_example():
     listed = [line.strip() for line in lockstep("--help").stdout.splitlines() if line.startswith("  ")]
     verbs = ["validate", "plan", "apply", "status", "watch", "cluster list", "cluster get", "cluster history",
              "cluster diff", "node list", "node enroll", "history", "schema", "version compare", "version in",
-             "path", "abort", "retry", "db status", "db plan", "db up", "db down"]
+             "path", "abort", "retry", "db status", "db plan", "db up", "db down",
+             "db lock", "db backup"]
     for verb in verbs:
         assert any(line.startswith(verb) for line in listed), verb
         done = lockstep(*verb.split(), "--help")

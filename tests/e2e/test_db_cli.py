@@ -1,6 +1,7 @@
 """`lockstep db`: migrations without a controller, on real servers, over migrations made here."""
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -20,6 +21,8 @@ PATIENCE_S = 60
 class Database:
     """One database and a folder of migrations for it."""
 
+    FOLDER, FORMAT = ["status", "plan", "up", "down"], ["lock", "restore", "drift"]
+
     def __init__(self, folder, url, read):
         self.folder, self.url, self.read = folder, url, read
         self.migrations = folder / "migrations"
@@ -37,7 +40,8 @@ class Database:
 
     def words(self, verb, *more):
         return [LOCKSTEP, "db", verb, "--url", self.url, "--state", self.folder / "state",
-                *(["--format", "morph", "--dir", self.migrations] if "--format" not in more else []), *more]
+                *(["--format", "morph"] if verb in self.FORMAT + self.FOLDER and "--format" not in more else []),
+                *(["--dir", self.migrations] if verb in self.FOLDER and "--dir" not in more else []), *more]
 
     def db(self, verb, *more, **environment):
         return subprocess.run(self.words(verb, *more), capture_output=True, text=True, timeout=PATIENCE_S, check=False,
@@ -76,7 +80,9 @@ def on_sqlite(tmp_path):
             db.commit()
             return rows
 
-    return Database(tmp_path, f"sqlite://{path}", read)
+    database = Database(tmp_path, f"sqlite://{path}", read)
+    database.path = path
+    return database
 
 
 @pytest.fixture(params=["on_postgres", "on_sqlite"])
@@ -481,3 +487,59 @@ def test_a_tree_of_300_goes_up_and_down(database):
     assert (status, len(told["migrations"]), told["after"]["applied"]) == (0, 300, 300)
     status, told = database.json("down", "--to", "0", "--lossy", "ok")
     assert (status, len(told["migrations"]), database.ledger()) == (0, 300, [])
+
+
+# ---- lock, backup ----
+
+def test_lock_names_a_run_and_the_tool_s_session(on_postgres):
+    on_postgres.tables(1)
+    free = on_postgres.db("lock")
+    assert (free.returncode, free.stdout) == (0, "lockstep   free\nmorph      free\n")
+    on_postgres.read("CREATE TABLE db_lock (id varchar(64) PRIMARY KEY, expireat bigint)")
+    on_postgres.read(f"INSERT INTO db_lock VALUES ('mm-lock-key', {int(time.time()) + 3600})")
+    with contextlib.closing(on_postgres.server.connect(on_postgres.name)) as other:
+        other.cursor().execute("SET application_name = 'mattermost-7'")
+        status, told = on_postgres.json("lock")
+    assert (status, told["lock"]["held"], told["tool_lock"]["held"]) == (0, False, True)
+    assert "mattermost-7" in told["tool_lock"]["words"]
+
+
+def test_a_killed_call_s_lock_is_named_and_can_be_let_go(on_postgres):
+    on_postgres.write(1, "slow", "SELECT pg_sleep(1000)", "")
+    run = on_postgres.start("up")
+    wait_until("it sleeps", lambda: any("pg_sleep" in s[3] for s in on_postgres.server.sessions(on_postgres.name)))
+    status, told = on_postgres.json("lock")
+    assert (told["lock"]["held"], told["tool_lock"]["held"]) == (True, True)
+    assert "run db-" in told["lock"]["words"] and "run db-" in told["tool_lock"]["words"]
+    # While it is at work it is left alone.
+    done = on_postgres.db("lock", "--let-go")
+    assert (done.returncode, str(run.pid) in done.stderr) == (1, True)
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+    assert on_postgres.json("lock")[1]["lock"]["held"]
+    done = on_postgres.db("lock", "--let-go")
+    assert (done.returncode, done.stdout) == (0, "lockstep   free\nmorph      free\n"), done.stderr
+    assert on_postgres.read("SELECT * FROM db_lock") == []
+    assert not any("pg_sleep" in s[3] for s in on_postgres.server.sessions(on_postgres.name))
+    assert no_holder_lives(on_postgres)
+
+
+def test_a_backup_is_whole_and_never_written_over(database):
+    database.tables(2)
+    assert database.db("up").returncode == 0
+    file = database.folder / "a.backup"
+    status, told = database.json("backup", "--to", file)
+    assert (status, told["path"], told["bytes"]) == (0, str(file), file.stat().st_size)
+    assert told["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    if database.url.startswith("sqlite"):
+        with contextlib.closing(sqlite3.connect(file)) as copy:
+            tables = {row[0] for row in copy.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    else:
+        from pg import bin_dir
+
+        listed = subprocess.run([f"{bin_dir()}/pg_restore", "-l", file], capture_output=True, text=True, check=True)
+        tables = {line.split()[5] for line in listed.stdout.splitlines() if " TABLE public " in line}
+    assert {"t1", "t2", "db_migrations"} <= tables and not any("lockstep" in t for t in tables)
+    done = database.db("backup", "--to", file)
+    assert (done.returncode, "never written over" in done.stderr) == (1, True)
+    assert [p.name for p in database.folder.glob(".*")] == []
