@@ -58,7 +58,6 @@ struct lint {
     bool changes_overflow;
     struct lint_names created; /* tables that this script made: theirs is no loss and no lock */
     struct lint_names columns; /* "t.c" that it added */
-    struct lint_names types;   /* enums that it made */
     struct lint_names temporary;
     struct lint_names settings; /* SET and not yet RESET */
     int *settings_lines;

@@ -265,7 +265,6 @@ void lint_enum(struct lint *l, struct sql_statement *s UNUSED, const PgQuery__No
 {
     const PgQuery__CreateEnumStmt *c = n->create_enum_stmt;
     const char *type = lint_join(l, c->type_name, c->n_type_name, 0);
-    lint_names_add(l, &l->types, type);
     lint_change(l, "TYPE", type, true);
 }
 
@@ -279,8 +278,8 @@ void lint_enum_value(struct lint *l, struct sql_statement *s, const PgQuery__Nod
     if (!s->guarded) {
         lint_change(l, "VALUE", lint_column(l, type, a->new_val), true);
     }
-    if (renames || lint_names_have(&l->types, type)) {
-        return; /* in the transaction that made the type its new values can be used */
+    if (renames) {
+        return;
     }
     l->values =
         arena_grow(l->arena, l->values, l->values_count, &l->values_capacity, sizeof(*l->values));
