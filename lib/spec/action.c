@@ -3,8 +3,7 @@
  * instruction. It refuses nothing itself; a new action is one struct, one table and one line in
  * each of the two lists at the end.
  */
-#include "lib/spec/action.h"
-
+#include "lib/spec/action_database.h"
 #include "lib/spec/table.h"
 
 const char *const migration_format_words[] = {
@@ -447,196 +446,6 @@ static const struct field announce_fields[] = {
 };
 static const struct shape announce_shape = SHAPE("announce", announce_action, announce_fields);
 
-/* ---- database actions ---- */
-
-static const struct field database_ref_fields[] = {
-    {.key = "name", .type = SHAPE_NAME, .offset = offsetof(struct database_ref, name)},
-    {.key = "url", .type = SHAPE_STRING, .offset = offsetof(struct database_ref, url)},
-    {.key = "password",
-     .type = SHAPE_OBJECT,
-     .offset = offsetof(struct database_ref, password),
-     .shape = &secret_shape},
-    {.key = "url_from",
-     .type = SHAPE_OBJECT,
-     .offset = offsetof(struct database_ref, url_secret),
-     .shape = &secret_shape},
-    {.key = "ledger_name",
-     .type = SHAPE_STRING,
-     .offset = offsetof(struct database_ref, ledger),
-     .pattern = TABLE_PATTERN,
-     .pattern_help = TABLE_HELP},
-};
-static const struct shape database_ref_shape = SHAPE("database", database_ref, database_ref_fields);
-
-static const struct field ledger_fields[] = {
-    {.key = "table",
-     .type = SHAPE_STRING,
-     .offset = offsetof(struct ledger, table),
-     .required = true,
-     .pattern = TABLE_PATTERN,
-     .pattern_help = TABLE_HELP,
-     .help = "The table of applied migrations."},
-    {.key = "column",
-     .type = SHAPE_STRING,
-     .offset = offsetof(struct ledger, column),
-     .required = true,
-     .pattern = "[A-Za-z_][A-Za-z0-9_$]*",
-     .pattern_help = "a column's name",
-     .help = "The column with the id of an applied migration."},
-};
-const struct shape ledger_shape =
-    SHAPE("ledger", ledger, ledger_fields, .help = "Where a tool records what it has applied.");
-
-#define DATABASE_FIELD(struct_)                                                                    \
-    {                                                                                              \
-        .key = "database", .type = SHAPE_EMBED, .offset = offsetof(struct struct_, database),      \
-        .shape = &database_ref_shape                                                               \
-    }
-#define FORMAT_FIELD(struct_)                                                                      \
-    {                                                                                              \
-        .key = "format", .type = SHAPE_ENUM, .offset = offsetof(struct struct_, format),           \
-        .words = migration_format_words                                                            \
-    }
-#define LEDGER_FIELD(struct_)                                                                      \
-    {                                                                                              \
-        .key = "ledger", .type = SHAPE_OBJECT, .offset = offsetof(struct struct_, ledger),         \
-        .shape = &ledger_shape                                                                     \
-    }
-#define WAIT_FIELD(struct_)                                                                        \
-    {                                                                                              \
-        .key = "wait", .type = SHAPE_DURATION, .offset = offsetof(struct struct_, wait_ms)         \
-    }
-
-static const struct field migration_item_fields[] = {
-    {.key = "id",
-     .type = SHAPE_STRING,
-     .offset = offsetof(struct migration_item, id),
-     .required = true},
-    {.key = "version", .type = SHAPE_INT, .offset = offsetof(struct migration_item, version)},
-    {.key = "file", .type = SHAPE_STRING, .offset = offsetof(struct migration_item, file)},
-    {.key = "sha256",
-     .type = SHAPE_STRING,
-     .offset = offsetof(struct migration_item, sha256),
-     .pattern = SHA256_PATTERN,
-     .pattern_help = SHA256_HELP},
-    {.key = "transactional",
-     .type = SHAPE_BOOL,
-     .offset = offsetof(struct migration_item, transactional)},
-    {.key = "concurrent",
-     .type = SHAPE_BOOL,
-     .offset = offsetof(struct migration_item, concurrent)},
-    {.key = "previous",
-     .type = SHAPE_INT,
-     .offset = offsetof(struct migration_item, previous),
-     .min = -1,
-     .fallback = -1},
-    {.key = "lossy", .type = SHAPE_STRING, .offset = offsetof(struct migration_item, lossy)},
-};
-static const struct shape migration_item_shape =
-    SHAPE("migration", migration_item, migration_item_fields);
-
-static const struct field db_lock_fields[] = {
-    DATABASE_FIELD(db_lock_action),
-    FORMAT_FIELD(db_lock_action),
-    WAIT_FIELD(db_lock_action),
-};
-static const struct shape db_lock_shape = SHAPE("db_lock", db_lock_action, db_lock_fields);
-
-static const struct field db_unlock_fields[] = {
-    DATABASE_FIELD(db_unlock_action),
-    FORMAT_FIELD(db_unlock_action),
-};
-static const struct shape db_unlock_shape = SHAPE("db_unlock", db_unlock_action, db_unlock_fields);
-
-static const struct field db_migrate_fields[] = {
-    DATABASE_FIELD(db_migrate_action),
-    FORMAT_FIELD(db_migrate_action),
-    {.key = "down", .type = SHAPE_BOOL, .offset = offsetof(struct db_migrate_action, down)},
-    {.key = "items",
-     .type = SHAPE_LIST,
-     .offset = offsetof(struct db_migrate_action, items),
-     .shape = &migration_item_shape,
-     .max = LIMIT_MIGRATIONS},
-};
-static const struct shape db_migrate_shape =
-    SHAPE("db_migrate", db_migrate_action, db_migrate_fields);
-
-static const struct field db_ledger_fields[] = {
-    DATABASE_FIELD(db_ledger_action),
-    FORMAT_FIELD(db_ledger_action),
-    LEDGER_FIELD(db_ledger_action),
-    {.key = "expect_ids",
-     .type = SHAPE_STRINGS,
-     .offset = offsetof(struct db_ledger_action, expect_ids)},
-    {.key = "expect_count",
-     .type = SHAPE_INT,
-     .offset = offsetof(struct db_ledger_action, expect_count),
-     .min = -1,
-     .fallback = -1},
-    {.key = "or_done", .type = SHAPE_BOOL, .offset = offsetof(struct db_ledger_action, or_done)},
-    {.key = "done_count",
-     .type = SHAPE_INT,
-     .offset = offsetof(struct db_ledger_action, done_count)},
-};
-static const struct shape db_ledger_shape = SHAPE("db_ledger", db_ledger_action, db_ledger_fields);
-
-static const struct field db_tool_lock_fields[] = {
-    DATABASE_FIELD(db_tool_lock_action),
-    {.key = "advisory",
-     .type = SHAPE_STRING,
-     .offset = offsetof(struct db_tool_lock_action, advisory)},
-    WAIT_FIELD(db_tool_lock_action),
-};
-static const struct shape db_tool_lock_shape =
-    SHAPE("db_tool_lock", db_tool_lock_action, db_tool_lock_fields);
-
-static const struct field db_checkpoint_fields[] = {
-    DATABASE_FIELD(db_checkpoint_action),
-    FORMAT_FIELD(db_checkpoint_action),
-    LEDGER_FIELD(db_checkpoint_action),
-    {.key = "release",
-     .type = SHAPE_VERSION,
-     .offset = offsetof(struct db_checkpoint_action, release)},
-    {.key = "schema", .type = SHAPE_INT, .offset = offsetof(struct db_checkpoint_action, schema)},
-};
-static const struct shape db_checkpoint_shape =
-    SHAPE("db_checkpoint", db_checkpoint_action, db_checkpoint_fields);
-
-static const struct field db_backup_fields[] = {
-    DATABASE_FIELD(db_backup_action),
-    {.key = "directory",
-     .type = SHAPE_STRING,
-     .offset = offsetof(struct db_backup_action, directory)},
-    {.key = "command",
-     .type = SHAPE_OBJECT,
-     .offset = offsetof(struct db_backup_action, command),
-     .scalar_ok = true,
-     .shape = &command_shape},
-};
-static const struct shape db_backup_shape = SHAPE("db_backup", db_backup_action, db_backup_fields);
-
-#define STATEMENT_FIELD                                                                            \
-    {                                                                                              \
-        .key = "statement", .type = SHAPE_STRING,                                                  \
-        .offset = offsetof(struct db_sql_action, statement), .required = true,                     \
-        .help = "One SQL statement."                                                               \
-    }
-static const struct field db_sql_fields[] = {DATABASE_FIELD(db_sql_action), STATEMENT_FIELD};
-static const struct shape db_sql_shape = SHAPE("sql instruction", db_sql_action, db_sql_fields);
-
-static const struct field do_sql_fields[] = {STATEMENT_FIELD};
-static const struct shape do_sql_shape =
-    SHAPE("sql", db_sql_action, do_sql_fields, .scalar = "statement",
-          .help = "Run one SQL statement on the step's database; in short the statement.");
-
-static const struct field db_observe_fields[] = {
-    DATABASE_FIELD(db_observe_action),
-    FORMAT_FIELD(db_observe_action),
-    LEDGER_FIELD(db_observe_action),
-};
-static const struct shape db_observe_shape =
-    SHAPE("db_observe", db_observe_action, db_observe_fields);
-
 /* ---- the lists ---- */
 
 #define ACTION_FIELD(member_, shape_)                                                              \
@@ -680,6 +489,10 @@ static const struct field action_fields[] = {
     ACTION_FIELD(db_tool_lock, db_tool_lock_shape),
     ACTION_FIELD(db_checkpoint, db_checkpoint_shape),
     ACTION_FIELD(db_backup, db_backup_shape),
+    ACTION_FIELD(db_restore, db_restore_shape),
+    ACTION_FIELD(db_drift, db_drift_shape),
+    ACTION_FIELD(db_writers, db_writers_shape),
+    ACTION_FIELD(db_check, db_check_shape),
     ACTION_FIELD(db_observe, db_observe_shape),
 };
 static_assert(ARRAY_SIZE(action_fields) == ACTION_DB_OBSERVE, "one field for each kind of action");
@@ -720,6 +533,10 @@ const char *action_kind_name(enum action_kind kind)
         [ACTION_DB_TOOL_LOCK] = "db-tool-lock",
         [ACTION_DB_CHECKPOINT] = "db-checkpoint",
         [ACTION_DB_BACKUP] = "db-backup",
+        [ACTION_DB_RESTORE] = "db-restore",
+        [ACTION_DB_DRIFT] = "db-drift",
+        [ACTION_DB_WRITERS] = "db-writers",
+        [ACTION_DB_CHECK] = "db-check",
         [ACTION_DB_OBSERVE] = "db-observe",
     };
     assert((size_t)kind < ARRAY_SIZE(names));

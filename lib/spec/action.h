@@ -236,6 +236,47 @@ struct db_backup_action {
     struct database_ref database;
     const char *directory;   /* pg_dump -Fc or SQLite's backup into DIRECTORY/NAME-RUN */
     struct command *command; /* the site's own procedure; exit 0 is a backup */
+    const char *
+        file; /* command: what it leaves, as a glob; the newest match must be young and not empty */
+    int64_t
+        max_age_ms; /* command: a file of at most this age will do, and is not made again; 0: always anew */
+    struct command *verify; /* command: ends with 0 when $BACKUP_FILE can be restored */
+};
+struct
+    db_restore_action { /* the database becomes what the file holds; Lockstep's own tables stay */
+    struct database_ref database;
+    int format;
+    const char *path;       /* the file, or … */
+    const char *directory;  /* … the one that db_backup of this run and step left here */
+    const char *backup_run; /* NULL: this run */
+    const char *backup_step;
+    const char *sha256;      /* of the file; NULL: not compared */
+    const char *fingerprint; /* of the schema afterwards; NULL: not compared */
+};
+enum drift_policy { DRIFT_REFUSE, DRIFT_WARN };
+struct
+    db_drift_action { /* the schema now against the one that a checkpoint recorded; none recorded: records */
+    struct database_ref database;
+    int format;
+    struct ledger *ledger;
+    const char *release; /* the last checkpoint of this release; NULL: the last of all */
+    int64_t schema;      /* the release's number, for what is recorded */
+    int policy;          /* enum drift_policy */
+};
+enum writers_policy { WRITERS_WAIT, WRITERS_REFUSE, WRITERS_TERMINATE };
+struct db_writers_action { /* no session of the application is left */
+    struct database_ref database;
+    int policy;      /* enum writers_policy; terminate: after wait_ms */
+    int64_t wait_ms; /* polled */
+    struct strings
+        only; /* application names and users that count, * and ? as in file names; none: all */
+    struct strings except; /* … that do not */
+};
+struct db_check_action { /* one SELECT; changes nothing */
+    struct database_ref database;
+    const char *sql;
+    const char *expect;  /* the first cell as text; "none": no row */
+    const char *message; /* the release's own words for when it is not so */
 };
 struct db_sql_action {
     struct database_ref database;
@@ -270,6 +311,10 @@ struct action {
     struct db_tool_lock_action *db_tool_lock;
     struct db_checkpoint_action *db_checkpoint;
     struct db_backup_action *db_backup;
+    struct db_restore_action *db_restore;
+    struct db_drift_action *db_drift;
+    struct db_writers_action *db_writers;
+    struct db_check_action *db_check;
     struct db_observe_action *db_observe;
 };
 
@@ -295,6 +340,10 @@ enum action_kind {
     ACTION_DB_TOOL_LOCK,
     ACTION_DB_CHECKPOINT,
     ACTION_DB_BACKUP,
+    ACTION_DB_RESTORE,
+    ACTION_DB_DRIFT,
+    ACTION_DB_WRITERS,
+    ACTION_DB_CHECK,
     ACTION_DB_OBSERVE,
 };
 

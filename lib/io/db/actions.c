@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/str.h"
+#include "lib/io/db/actions.h"
 #include "lib/io/db/db.h"
 #include "lib/io/db/format.h"
 #include "lib/io/db/hold.h"
@@ -20,8 +21,7 @@
 #define POLL_MS        200
 #define DIFFERENCE_MAX 5 /* names of a difference in an error */
 
-/* Takes the json. */
-static int set_facts(struct act *act, json_t *json, struct error *e)
+int db_set_facts(struct act *act, json_t *json, struct error *e)
 {
     if (json == NULL) {
         return error_set(e, E_INVALID,
@@ -38,8 +38,8 @@ static int set_facts(struct act *act, json_t *json, struct error *e)
     return 0;
 }
 
-static int open_to_look(struct act *act, struct db_session *s, const struct database_ref *database,
-                        bool wait, struct error *e)
+int db_open_to_look(struct act *act, struct db_session *s, const struct database_ref *database,
+                    bool wait, struct error *e)
 {
     struct db_options options = {.run = act->run, .read_only = true, .log_fd = act->log_fd};
     return db_open_wait(s, act->arena, database, &options, wait ? act->deadline_ms : 0, e);
@@ -116,7 +116,7 @@ static int ledger_once(struct act *act, const struct db_ledger_action *a, struct
     struct db_session s = {0};
     struct db_ledger ledger = {0};
     bool already = false;
-    int rc = open_to_look(act, &s, &a->database, true, e);
+    int rc = db_open_to_look(act, &s, &a->database, true, e);
     if (rc == 0) {
         rc = db_ledger_read(&s, act->arena, a->format, a->ledger, &ledger, e);
     }
@@ -126,15 +126,14 @@ static int ledger_once(struct act *act, const struct db_ledger_action *a, struct
                                   : compare_ids(act, a, &ledger, e);
     }
     if (rc == 0) {
-        rc = set_facts(
+        rc = db_set_facts(
             act, json_pack("{s:b, s:I}", "already", already, "rows", (json_int_t)ledger.ids.count),
             e);
     }
     return rc;
 }
 
-/* A server that restarts is waited for: the action is run again from its start. */
-static bool again(struct act *act, int rc)
+bool db_again(struct act *act, int rc)
 {
     if (rc != E_UNAVAILABLE || act_left_ms(act) <= RETRY_MS) {
         return false;
@@ -148,7 +147,7 @@ int act_db_ledger(struct act *act, const struct action *action, struct error *e)
     int rc;
     do {
         rc = ledger_once(act, action->db_ledger, e);
-    } while (again(act, rc));
+    } while (db_again(act, rc));
     return rc;
 }
 
@@ -159,7 +158,7 @@ int act_db_tool_lock(struct act *act, const struct action *action, struct error 
     const struct db_tool_lock_action *a = action->db_tool_lock;
     int64_t until = MIN(act_now_ms() + a->wait_ms, act->deadline_ms);
     struct db_session s = {0};
-    int rc = open_to_look(act, &s, &a->database, true, e);
+    int rc = db_open_to_look(act, &s, &a->database, true, e);
     while (rc == 0) {
         struct db_lock_state state;
         rc = s.engine->advisory_state(&s, act->arena, a->advisory, &state, e);
@@ -197,32 +196,54 @@ static const char *digest_of(struct act *act, const struct db_ledger *ledger)
     return arena_strdup(act->arena, hex);
 }
 
-static int checkpoint_once(struct act *act, const struct db_checkpoint_action *a, struct error *e)
+int db_checkpoint_now(struct act *act, struct db_session *s, const struct db_checkpoint_action *a,
+                      struct db_checkpoint *ret, struct db_fingerprint *ret_fingerprint,
+                      struct error *e)
 {
-    struct db_session s = {0};
     struct db_ledger ledger = {0};
-    bool temporary = false;
+    struct db_fingerprint fingerprint = {0};
     struct db_checkpoint c = {.run = act->run,
                               .step = act->step,
                               .release = a->release,
                               .schema = a->schema,
                               .fence = act->fence};
-    int rc = db_work_open(act, &s, &a->database, a->format, NULL, &temporary, e);
-    if (rc == 0) {
-        rc = db_ledger_read(&s, act->arena, a->format, a->ledger, &ledger, e);
+    int rc = db_ledger_read(s, act->arena, a->format, a->ledger, &ledger, e);
+    if (rc < 0) {
+        return rc;
+    }
+    c.applied = ledger.ids.count;
+    c.digest = digest_of(act, &ledger);
+    if (s->engine->objects == NULL) {
+        rc = db_checkpoint_write(s, &c, e);
+    } else {
+        rc = db_fingerprint_read(s, act->arena, &fingerprint, e);
+        rc = rc < 0 ? rc : db_fingerprint_record(s, &fingerprint, &c, e);
     }
     if (rc == 0) {
-        c.applied = ledger.ids.count;
-        c.digest = digest_of(act, &ledger);
-        rc = db_checkpoint_write(&s, &c, e);
+        *ret = c;
+        *ret_fingerprint = fingerprint;
+    }
+    return rc;
+}
+
+static int checkpoint_once(struct act *act, const struct db_checkpoint_action *a, struct error *e)
+{
+    struct db_session s = {0};
+    struct db_checkpoint c = {0};
+    struct db_fingerprint fingerprint = {0};
+    bool temporary = false;
+    int rc = db_work_open(act, &s, &a->database, a->format, NULL, &temporary, e);
+    if (rc == 0) {
+        rc = db_checkpoint_now(act, &s, a, &c, &fingerprint, e);
     }
     rc = db_work_close(act, &s, &a->database, a->format, temporary, rc, e);
     if (rc == 0) {
-        rc = set_facts(act,
-                       json_pack("{s:I, s:s, s:s, s:I}", "applied", (json_int_t)c.applied, "digest",
-                                 c.digest, "release", a->release != NULL ? a->release : "",
-                                 "schema", (json_int_t)a->schema),
-                       e);
+        rc = db_set_facts(act,
+                          json_pack("{s:I, s:s, s:s?, s:s, s:I}", "applied", (json_int_t)c.applied,
+                                    "digest", c.digest, "fingerprint", c.fingerprint, "release",
+                                    a->release != NULL ? a->release : "", "schema",
+                                    (json_int_t)a->schema),
+                          e);
     }
     return rc;
 }
@@ -232,7 +253,7 @@ int act_db_checkpoint(struct act *act, const struct action *action, struct error
     int rc;
     do {
         rc = checkpoint_once(act, action->db_checkpoint, e);
-    } while (again(act, rc));
+    } while (db_again(act, rc));
     return rc;
 }
 
@@ -297,7 +318,7 @@ int act_db_sql(struct act *act, const struct action *action, struct error *e)
     int rc;
     do {
         rc = sql_once(act, a, e);
-    } while (again(act, rc));
+    } while (db_again(act, rc));
     return rc;
 }
 
@@ -376,20 +397,20 @@ static int observe_facts(struct act *act, struct db_session *s, const struct db_
     for (size_t i = 0; i < ledger.ids.count; i++) {
         json_array_append_new(applied, json_string(ledger.ids.items[i]));
     }
-    return set_facts(act,
-                     json_pack("{s:o, s:I, s:s, s:I, s:o, s:s, s:b, s:o}", "applied", applied,
-                               "bytes", (json_int_t)bytes, "engine", version, "fence",
-                               (json_int_t)fence, "holder", holder_json(&row, &state), "identity",
-                               identity, "ledger_exists", ledger.exists, "open",
-                               open_json(act, &ledger, intents, intent_count)),
-                     e);
+    return db_set_facts(act,
+                        json_pack("{s:o, s:I, s:s, s:I, s:o, s:s, s:b, s:o}", "applied", applied,
+                                  "bytes", (json_int_t)bytes, "engine", version, "fence",
+                                  (json_int_t)fence, "holder", holder_json(&row, &state),
+                                  "identity", identity, "ledger_exists", ledger.exists, "open",
+                                  open_json(act, &ledger, intents, intent_count)),
+                        e);
 }
 
 int act_db_observe(struct act *act, const struct action *action, struct error *e)
 {
     const struct db_observe_action *a = action->db_observe;
     struct db_session s = {0};
-    int rc = open_to_look(act, &s, &a->database, false, e);
+    int rc = db_open_to_look(act, &s, &a->database, false, e);
     if (rc == 0) {
         rc = observe_facts(act, &s, a, e);
     }

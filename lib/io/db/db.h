@@ -24,10 +24,23 @@ act_function act_db_migrate;
 act_function act_db_ledger;
 /* E_TIMEOUT names the session that holds the tool's own lock. */
 act_function act_db_tool_lock;
-/* Writes what the database has reached. facts: {"applied":n,"digest":sha256,"release":…,"schema":n}. */
+/* Writes what the database has reached, and what its schema is then.
+ * facts: {"applied":n,"digest":sha256,"fingerprint":sha256,"release":…,"schema":n}. */
 act_function act_db_checkpoint;
 /* facts: {"bytes":n,"path":…,"sha256":…}, or {"command":true} for the site's own procedure. */
 act_function act_db_backup;
+/* The database becomes what the backup holds, in one transaction: killed at any moment, it is either the old or the new.
+ * What is no whole backup is refused before anything is dropped. Open intents go with the state that they were about.
+ * facts: {"already":bool,"fingerprint":sha256,"path":…}. */
+act_function act_db_restore;
+/* Compares the schema with the one that the last checkpoint (of the release) recorded. E_CONFLICT says the differences;
+ * the log says all of them. facts: {"differences":n,"drift":bool,"fingerprint":sha256,"recorded":bool,"words":[…]};
+ * recorded: there was none to compare with, there is one now. */
+act_function act_db_drift;
+/* E_CONFLICT (refuse) or E_TIMEOUT (wait, terminate) names the sessions that are left. facts: {"terminated":n}. */
+act_function act_db_writers;
+/* E_CONFLICT says the statement, what it answered, and the release's own words. facts: {"answer":text or null}. */
+act_function act_db_check;
 /* The statement and its evidence in one transaction. */
 act_function act_db_sql;
 /* Changes nothing, creates nothing. facts: {"applied":[ids, sorted],"bytes":n,"engine":text,"fence":n,

@@ -385,16 +385,64 @@ int db_checkpoint_write(struct db_session *s, const struct db_checkpoint *c, str
                             arena_printf(s->arena, "%lld", (long long)c->schema),
                             number(s, c->applied),
                             c->digest,
-                            number(s, c->fence)};
+                            number(s, c->fence),
+                            or_empty(c->fingerprint),
+                            NULL};
+    /* Two of them in one second have an order too. Whoever writes holds the lock. */
+    const char *last = NULL;
+    int rc = db_value(s, s->arena, sql_text(s, "SELECT max(number) FROM", "checkpoint", ""), NULL,
+                      0, &last, e);
+    if (rc < 0) {
+        return rc;
+    }
+    params[8] = number(s, to_number(last) + 1);
     return db_query(
         s, s->arena,
         sql_text(s, "INSERT INTO", "checkpoint",
-                 "(run, step, release, schema, applied, digest, fence) VALUES ($1, $2, $3, $4, $5, "
-                 "$6, $7)"
+                 "(run, step, release, schema, applied, digest, fence, fingerprint, number)"
+                 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
                  " ON CONFLICT (run, step) DO UPDATE SET release = excluded.release,"
                  " schema = excluded.schema, applied = excluded.applied, digest = excluded.digest,"
-                 " fence = excluded.fence"),
-        params, 7, NULL, e);
+                 " fence = excluded.fence, fingerprint = excluded.fingerprint,"
+                 " number = excluded.number"),
+        params, ARRAY_SIZE(params), NULL, e);
+}
+
+int db_checkpoint_latest(struct db_session *s, struct arena *arena, const char *release,
+                         struct db_checkpoint *ret, struct error *e)
+{
+    struct db_checkpoint found = {0};
+    bool there = false;
+    int rc = db_evidence_exists(s, &there, e);
+    struct db_rows rows = {0};
+    if (rc == 0 && there) {
+        rc = db_query(s, arena,
+                      sql_text(s,
+                               "SELECT run, step, release, digest, schema, applied, fence,"
+                               " fingerprint, at FROM",
+                               "checkpoint",
+                               release != NULL ? "WHERE fingerprint <> '' AND release = $1"
+                                                 " ORDER BY number DESC LIMIT 1"
+                                               : "WHERE fingerprint <> ''"
+                                                 " ORDER BY number DESC LIMIT 1"),
+                      &release, release != NULL ? 1 : 0, &rows, e);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    if (rows.count > 0) {
+        found = (struct db_checkpoint){.run = db_cell(&rows, 0, 0),
+                                       .step = db_cell(&rows, 0, 1),
+                                       .release = db_cell(&rows, 0, 2),
+                                       .digest = db_cell(&rows, 0, 3),
+                                       .schema = (int64_t)to_number(db_cell(&rows, 0, 4)),
+                                       .applied = to_number(db_cell(&rows, 0, 5)),
+                                       .fence = to_number(db_cell(&rows, 0, 6)),
+                                       .fingerprint = db_cell(&rows, 0, 7),
+                                       .at = db_cell(&rows, 0, 8)};
+    }
+    *ret = found;
+    return 0;
 }
 
 /* ---- the holder's row ---- */

@@ -95,9 +95,14 @@ struct db_checkpoint {
     int64_t schema;
     uint64_t applied;
     uint64_t fence;
+    const char *fingerprint; /* digest of the schema (fingerprint.h); "": not recorded */
+    const char *at;          /* set when read */
 };
 int db_checkpoint_write(struct db_session *s, const struct db_checkpoint *checkpoint,
                         struct error *e);
+/* The newest with a fingerprint, of this release or (NULL) of all. ret->run is NULL when there is none (or no table). */
+int db_checkpoint_latest(struct db_session *s, struct arena *arena, const char *release,
+                         struct db_checkpoint *ret, struct error *e);
 
 /* Who holds the lock, as its row says, and what proves that it is dead. */
 struct db_holder {

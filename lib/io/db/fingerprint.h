@@ -38,6 +38,20 @@ int db_fingerprint_parse(struct arena *arena, const char *text, struct db_finger
 void db_fingerprint_differences(struct arena *arena, const struct db_fingerprint *was,
                                 const struct db_fingerprint *now, struct strings *ret);
 
+/* ---- what was recorded ---- */
+
+struct db_checkpoint; /* evidence.h */
+
+/* Keeps it and the checkpoint that names it (checkpoint->fingerprint is set), in one transaction. The same again changes
+ * nothing; an old fence is refused by the server. Whoever calls holds the lock. */
+int db_fingerprint_record(struct db_session *s, const struct db_fingerprint *fingerprint,
+                          struct db_checkpoint *checkpoint, struct error *e);
+/* What db_checkpoint_latest() found, with its objects. ret_checkpoint->run is NULL when nothing was recorded that this
+ * program can read. */
+int db_fingerprint_of(struct db_session *s, struct arena *arena, const char *release,
+                      struct db_checkpoint *ret_checkpoint, struct db_fingerprint *ret,
+                      struct error *e);
+
 /* ---- for the engines ---- */
 
 /* Tables that migration tools keep for themselves; ends with NULL. A session's own ledger name (s->ledger) is one more. */

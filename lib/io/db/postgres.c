@@ -447,5 +447,6 @@ const struct db_engine db_postgres = {
     .advisory_try = postgres_advisory_try,
     .advisory_release = postgres_advisory_release,
     .objects = postgres_objects,
+    .terminate = postgres_terminate,
     .dump = postgres_dump,
 };

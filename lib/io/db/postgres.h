@@ -40,6 +40,7 @@ int postgres_index_state(struct db_session *s, struct arena *arena,
                          struct error *e);
 int postgres_objects(struct db_session *s, struct arena *arena, struct db_object **ret,
                      size_t *ret_count, struct error *e);
+int postgres_terminate(struct db_session *s, int64_t pid, struct error *e);
 int postgres_dump(struct db_session *s, struct act *act, const struct database_ref *ref,
                   const char *path, struct error *e);
 

@@ -46,7 +46,11 @@ const char postgres_evidence_ddl[] =
     "CREATE TABLE lockstep.checkpoint (run text NOT NULL, step text NOT NULL, release text NOT "
     "NULL,"
     " schema bigint NOT NULL, applied bigint NOT NULL, digest text NOT NULL, fence bigint NOT NULL,"
+    " fingerprint text NOT NULL DEFAULT '', number bigint NOT NULL DEFAULT 0,"
     " at text NOT NULL DEFAULT " NOW_TEXT ", UNIQUE (run, step));"
+    "CREATE TABLE lockstep.fingerprint (digest text PRIMARY KEY, objects text NOT NULL, run text "
+    "NOT NULL,"
+    " fence bigint NOT NULL, at text NOT NULL DEFAULT " NOW_TEXT ");"
     "CREATE TABLE lockstep.holder (one integer PRIMARY KEY CHECK (one = 1), run text NOT NULL,"
     " host text NOT NULL, machine text NOT NULL, boot_id text NOT NULL, pid_space text NOT NULL,"
     " pid bigint NOT NULL, start_time bigint NOT NULL, fence bigint NOT NULL, backend_pid bigint "
@@ -67,7 +71,8 @@ const char postgres_evidence_ddl[] =
     " RAISE EXCEPTION '" DB_FENCE_WORDS
     ": % writes with %, the database has seen %', NEW.run, NEW.fence, live"
     " USING ERRCODE = '" DB_FENCE_SQLSTATE "'; END IF; RETURN NEW; END $$;" FENCED_TABLE("evidence")
-        FENCED_TABLE("intent") FENCED_TABLE("checkpoint") FENCED_TABLE("holder");
+        FENCED_TABLE("intent") FENCED_TABLE("checkpoint") FENCED_TABLE("fingerprint")
+            FENCED_TABLE("holder");
 
 int postgres_creator_lock(struct db_session *s, struct error *e)
 {
@@ -344,4 +349,21 @@ int postgres_writers(struct db_session *s, struct arena *arena, struct db_writer
     *ret = writers;
     *ret_count = rows.count;
     return 0;
+}
+
+int postgres_terminate(struct db_session *s, int64_t pid, struct error *e)
+{
+    const char *text = arena_printf(s->arena, "%lld", (long long)pid);
+    int rc = db_query(
+        s, s->arena,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1::int "
+        "AND datname = current_database() AND pid <> pg_backend_pid() AND NOT " SESSION_OURS,
+        &text, 1, NULL, e);
+    if (rc < 0 && str_equal(s->fault.sqlstate, "42501")) {
+        error_wrap(e,
+                   "server process %s cannot be ended: GRANT pg_signal_backend to the role, or "
+                   "end it by hand",
+                   text);
+    }
+    return rc;
 }

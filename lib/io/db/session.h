@@ -223,8 +223,8 @@ static inline const char *db_cell(const struct db_rows *rows, size_t row, size_t
     return rows->cells[row * rows->columns + column];
 }
 
-/* Sessions of the database other than Lockstep's own: what must be gone before an all-at-once hop. SQLite cannot
- * tell: count is 0. */
+/* Sessions of the database other than Lockstep's own: what must be gone before an all-at-once hop. SQLite: the processes
+ * that have the file open, as far as this user may look at them (root: all of this machine). */
 int db_writers(struct db_session *s, struct arena *arena, struct db_writer **ret, size_t *ret_count,
                struct error *e);
 /* "mm@10.0.0.7 (mattermost, idle, since 09:12)", at most `max` of them. */

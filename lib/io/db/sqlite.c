@@ -285,14 +285,6 @@ static int lite_table_exists(struct db_session *s, const char *table, bool *ret,
     return rc;
 }
 
-static int lite_writers(struct db_session *s UNUSED, struct arena *arena UNUSED,
-                        struct db_writer **ret, size_t *ret_count, struct error *e UNUSED)
-{
-    *ret = NULL;
-    *ret_count = 0; /* a file has no list of its readers */
-    return 0;
-}
-
 /* The file's own write lock orders creators, waits and workers: a dead process holds none. */
 static int lite_creator_lock(struct db_session *s UNUSED, struct error *e UNUSED)
 {
@@ -345,8 +337,8 @@ static int lite_advisory_release(struct db_session *s UNUSED, const char *key UN
 static int clean_copy(sqlite3 *copy)
 {
     /* Dropping a table drops its triggers, and asks none of them. */
-    static const char *const tables[] = {"fence",      "evidence", "intent",
-                                         "checkpoint", "holder",   "layout"};
+    static const char *const tables[] = {"fence",       "evidence", "intent", "checkpoint",
+                                         "fingerprint", "holder",   "layout"};
     int rc = SQLITE_OK;
     for (size_t i = 0; i < ARRAY_SIZE(tables) && rc == SQLITE_OK; i++) {
         char sql[64];
@@ -420,7 +412,7 @@ const struct db_engine db_sqlite = {
     .version = lite_version,
     .bytes = lite_bytes,
     .table_exists = lite_table_exists,
-    .writers = lite_writers,
+    .writers = sqlite_writers,
     .prefix = "lockstep_",
     .evidence_ddl = sqlite_evidence_ddl,
     .creator_lock = lite_creator_lock,
@@ -435,5 +427,6 @@ const struct db_engine db_sqlite = {
     .advisory_try = lite_advisory_try,
     .advisory_release = lite_advisory_release,
     .objects = sqlite_objects,
+    .terminate = sqlite_terminate,
     .dump = lite_dump,
 };

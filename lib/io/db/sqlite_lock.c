@@ -39,7 +39,11 @@ const char sqlite_evidence_ddl[] =
     "NULL,"
     " schema INTEGER NOT NULL, applied INTEGER NOT NULL, digest TEXT NOT NULL, fence INTEGER NOT "
     "NULL,"
+    " fingerprint TEXT NOT NULL DEFAULT '', number INTEGER NOT NULL DEFAULT 0,"
     " at TEXT NOT NULL DEFAULT " NOW ", UNIQUE (run, step));"
+    "CREATE TABLE lockstep_fingerprint (digest TEXT PRIMARY KEY, objects TEXT NOT NULL, run TEXT "
+    "NOT NULL,"
+    " fence INTEGER NOT NULL, at TEXT NOT NULL DEFAULT " NOW ");"
     "CREATE TABLE lockstep_holder (one INTEGER PRIMARY KEY CHECK (one = 1), run TEXT NOT NULL,"
     " host TEXT NOT NULL, machine TEXT NOT NULL, boot_id TEXT NOT NULL, pid_space TEXT NOT NULL,"
     " pid INTEGER NOT NULL, start_time INTEGER NOT NULL, fence INTEGER NOT NULL,"
@@ -53,7 +57,8 @@ const char sqlite_evidence_ddl[] =
     "CREATE TRIGGER lockstep_fence_one BEFORE INSERT ON lockstep_fence"
     " WHEN EXISTS (SELECT 1 FROM lockstep_fence)"
     " BEGIN SELECT RAISE(ABORT, 'lockstep: the fence only grows'); END;" FENCED_TABLE("evidence")
-        FENCED_TABLE("intent") FENCED_TABLE("checkpoint") FENCED_TABLE("holder");
+        FENCED_TABLE("intent") FENCED_TABLE("checkpoint") FENCED_TABLE("fingerprint")
+            FENCED_TABLE("holder");
 
 static bool same_process(const struct db_holder *a, const struct db_holder *b)
 {

@@ -28,6 +28,10 @@ static act_function *const functions[] = {
     [ACTION_DB_TOOL_LOCK] = act_db_tool_lock,
     [ACTION_DB_CHECKPOINT] = act_db_checkpoint,
     [ACTION_DB_BACKUP] = act_db_backup,
+    [ACTION_DB_RESTORE] = NULL,
+    [ACTION_DB_DRIFT] = act_db_drift,
+    [ACTION_DB_WRITERS] = act_db_writers,
+    [ACTION_DB_CHECK] = act_db_check,
     [ACTION_DB_OBSERVE] = act_db_observe,
 };
 static_assert(ARRAY_SIZE(functions) == ACTION_DB_OBSERVE + 1, "every kind of action has a line");

@@ -89,7 +89,14 @@ static void every_action_is_written_as_it_was_read(void **state)
         "{\"db_ledger\":{\"expect_ids\":[\"a\"]}}",
         "{\"db_tool_lock\":{\"advisory\":\"1,2\",\"wait\":\"5s\"}}",
         "{\"db_checkpoint\":{\"release\":\"1.0\",\"schema\":128}}",
-        "{\"db_backup\":{\"command\":{\"command\":[\"b\"]},\"directory\":\"/b\"}}",
+        "{\"db_backup\":{\"command\":{\"command\":[\"b\"]},\"directory\":\"/b\","
+        "\"file\":\"/b/*\",\"max_age\":\"1d\",\"verify\":{\"command\":[\"v\"]}}}",
+        "{\"db_restore\":{\"backup_run\":\"r\",\"backup_step\":\"1.1\",\"directory\":\"/b\","
+        "\"fingerprint\":\"" SHA "\",\"path\":\"/p\",\"sha256\":\"" SHA "\"}}",
+        "{\"db_drift\":{\"policy\":\"warn\",\"release\":\"1.0\",\"schema\":128}}",
+        "{\"db_writers\":{\"except\":[\"zabbix\"],\"only\":[\"mm\"],\"policy\":\"terminate\","
+        "\"wait\":\"5s\"}}",
+        "{\"db_check\":{\"expect\":\"none\",\"message\":\"m\",\"sql\":\"SELECT 1\"}}",
         "{\"db_observe\":{\"format\":\"morph\"}}",
     };
     for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
@@ -110,7 +117,7 @@ static void what_is_wrong_in_json_is_told_with_its_path(void **state)
         "$: instruction needs one of run, wait, service, health, sql, preflight, stage, deny, "
         "permit, "
         "swap, observe, retire, announce, db_lock, db_unlock, db_migrate, db_ledger, db_tool_lock, "
-        "db_checkpoint, db_backup or db_observe");
+        "db_checkpoint, db_backup, db_restore, db_drift, db_writers, db_check or db_observe");
     assert_string_equal(
         again(*state, &action_shape, "{\"deny\":{\"reason\":null}}"),
         "$.deny.reason: reason null is nothing to YAML: quote it (\"null\") if the word is meant");

@@ -390,8 +390,7 @@ static void differences_are_words(void **state)
     static const char *const expected[] = {
         "column public.posts.body: was text, is character varying(9)",
         "constraint public.posts.body_there: was CHECK ((body <> ''::text)), is CHECK "
-        "(((body)::text "
-        "<> ''::text))",
+        "(((body)::text <> ''::text))",
         "enum public.mood: was 'sad', 'ok', is 'sad', 'good'",
         "index public.posts_at is not there any more",
         "new table public.extra",
