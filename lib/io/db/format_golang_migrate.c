@@ -1,6 +1,8 @@
 /*
  * Owns what golang-migrate leaves in a database: one row (version, dirty) in schema_migrations, replaced as a whole, and
- * on PostgreSQL its advisory lock. It refuses to say which way a dirty version was going: the tool does not write it.
+ * on PostgreSQL its advisory lock or, where the application uses the pgx driver's table lock, a row in schema_lock, which has
+ * no owner and no end. It never makes that table. It refuses to say which way a dirty version was going: the tool does
+ * not write it.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -10,8 +12,10 @@
 #include "lib/io/db/format.h"
 #include "lib/io/db/format_keys.h"
 
-#define NAME   "golang-migrate"
-#define LEDGER "schema_migrations"
+#define NAME       "golang-migrate"
+#define LEDGER     "schema_migrations"
+#define LOCK_TABLE "schema_lock"
+#define LOOK_MS    5000 /* whether the row is still there */
 
 extern const struct db_format db_format_golang_migrate;
 
@@ -167,6 +171,145 @@ static int advisory_keys(struct db_session *s, struct arena *arena, struct strin
     return 0;
 }
 
+/* ---- the table lock ---- */
+
+static bool has_lease(const struct db_session *s)
+{
+    return s->engine->kind == DB_POSTGRES;
+}
+
+/* The tool's table, not another one of this name. NULL: there is none. */
+static int lock_table(struct db_session *s, struct arena *arena, const char **ret, struct error *e)
+{
+    *ret = NULL;
+    if (!has_lease(s)) {
+        return 0;
+    }
+    return db_value(
+        s, arena,
+        "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class c"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('" LOCK_TABLE "')"
+        " AND (SELECT string_agg(attname::text, ',' ORDER BY attnum) FROM pg_attribute"
+        "      WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) = 'lock_id'",
+        NULL, 0, ret, e);
+}
+
+/* The rows that the tool may use for this database, in brackets, and how many are there. *ret_table NULL: no such lock. */
+static int rows_there(struct db_session *s, const char **ret_table, const char **ret_rows,
+                      int64_t *ret, struct error *e)
+{
+    const char *database = NULL;
+    const char *count = NULL;
+    int rc = lock_table(s, s->arena, ret_table, e);
+    if (rc < 0 || *ret_table == NULL) {
+        return rc;
+    }
+    rc = db_value(s, s->arena, "SELECT current_database()", NULL, 0, &database, e);
+    if (rc == 0) {
+        *ret_rows =
+            arena_printf(s->arena, "(%" PRIu32 "), (%" PRIu32 ")", key_golang_migrate_row(database),
+                         key_golang_migrate_row(arena_printf(s->arena, "/%s", database)));
+        rc = db_value(s, s->arena,
+                      arena_printf(s->arena, "SELECT count(*) FROM %s WHERE lock_id IN (%s)",
+                                   *ret_table, *ret_rows),
+                      NULL, 0, &count, e);
+    }
+    if (rc == 0) {
+        *ret = strtoll(count, NULL, 10);
+    }
+    return rc;
+}
+
+static const char *lease_words(struct arena *arena, const char *table)
+{
+    return arena_printf(arena,
+                        NAME "'s own lock (a row in %s, which names nobody and does not expire: "
+                             "when no " NAME " runs, DELETE FROM %s)",
+                        table, table);
+}
+
+/* tool_lease is 1 while the rows are ours: they say nothing themselves. */
+static int lease_take(struct db_session *s, struct arena *arena, struct db_holder *self,
+                      enum db_lease *ret, const char **ret_words, struct error *e)
+{
+    const char *table = NULL;
+    const char *rows = NULL;
+    int64_t there = 0;
+    int rc = lock_table(s, s->arena, &table, e);
+    if (rc < 0 || table == NULL) {
+        self->tool_lease = 0;
+        *ret = DB_LEASE_OURS; /* the application uses the advisory lock */
+        return rc;
+    }
+    /* The tool looks, then inserts: nobody inserts between our look and our rows. */
+    rc = db_exec(s, arena_printf(s->arena, "LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE", table), e);
+    if (rc == 0) {
+        rc = rows_there(s, &table, &rows, &there, e);
+    }
+    if (rc == 0 && there > 0 && self->tool_lease == 0) {
+        *ret = DB_LEASE_OTHERS;
+        *ret_words = lease_words(arena, table);
+        return 0;
+    }
+    if (rc == 0) {
+        rc = db_exec(s,
+                     arena_printf(s->arena,
+                                  "INSERT INTO %s (lock_id) VALUES %s ON CONFLICT DO NOTHING",
+                                  table, rows),
+                     e);
+    }
+    if (rc == 0) {
+        self->tool_lease = 1;
+        *ret = DB_LEASE_OURS;
+    }
+    return rc;
+}
+
+static int lease_refresh(struct db_session *s, struct db_holder *self, enum db_lease *ret,
+                         struct error *e)
+{
+    const char *table = NULL;
+    const char *rows = NULL;
+    int64_t there = 0;
+    if (self->tool_lease == 0) {
+        const char *words = NULL;
+        return lease_take(s, s->arena, self, ret, &words, e); /* was the table made meanwhile? */
+    }
+    int rc = rows_there(s, &table, &rows, &there, e);
+    if (rc == 0) {
+        *ret = table == NULL || there == 2 ? DB_LEASE_OURS : DB_LEASE_OTHERS;
+    }
+    return rc;
+}
+
+static int lease_release(struct db_session *s, struct db_holder *self, struct error *e)
+{
+    const char *table = NULL;
+    const char *rows = NULL;
+    int64_t there = 0;
+    int rc = self->tool_lease != 0 ? rows_there(s, &table, &rows, &there, e) : 0;
+    if (rc < 0 || table == NULL) {
+        return rc;
+    }
+    return db_exec(s, arena_printf(s->arena, "DELETE FROM %s WHERE lock_id IN (%s)", table, rows),
+                   e);
+}
+
+static int lease_state(struct db_session *s, struct arena *arena, const struct db_holder *holder,
+                       bool *ret_ours, struct db_lock_state *ret, struct error *e)
+{
+    const char *table = NULL;
+    const char *rows = NULL;
+    int64_t there = 0;
+    *ret = (struct db_lock_state){0};
+    int rc = rows_there(s, &table, &rows, &there, e);
+    if (rc == 0 && there > 0) {
+        *ret = (struct db_lock_state){.held = true, .words = lease_words(arena, table)};
+        *ret_ours = holder->run != NULL && holder->tool_lease != 0;
+    }
+    return rc;
+}
+
 const struct db_format db_format_golang_migrate = {
     .kind = FORMAT_GOLANG_MIGRATE,
     .name = NAME,
@@ -178,4 +321,11 @@ const struct db_format db_format_golang_migrate = {
     .ledger_down = ledger_down,
     .advisory_keys = advisory_keys,
     .advisory_yields = true,
+    .has_lease = has_lease,
+    .lease_take = lease_take,
+    .lease_refresh = lease_refresh,
+    .lease_release = lease_release,
+    .lease_refresh_ms = LOOK_MS,
+    .lease_state = lease_state,
+    .lock_table = lock_table,
 };

@@ -30,6 +30,11 @@ uint32_t key_golang_migrate(const char *schema, const char *table, const char *d
     return ~crc * GOLANG_MIGRATE_SALT;
 }
 
+uint32_t key_golang_migrate_row(const char *database)
+{
+    return ~crc32_add(UINT32_MAX, database, strlen(database)) * GOLANG_MIGRATE_SALT;
+}
+
 static uint32_t fnv1_add(uint32_t hash, const char *text)
 {
     for (const char *p = text; *p != '\0'; p++) {

@@ -11,6 +11,9 @@
  * 2^32. The database is "/mydb" for a tool that was given a URL, "mydb" for one that was given a connection. */
 uint32_t key_golang_migrate(const char *schema, const char *table, const char *database);
 
+/* The same of the database alone: the row of its lock table (pgx driver, x-lock-strategy=table). */
+uint32_t key_golang_migrate_row(const char *database);
+
 /* Sourcegraph internal/database/locker StringKey: the 32-bit FNV-1 of "LEDGER:migrations", as a signed number; the
  * first of two, the second is 0. */
 int32_t key_sourcegraph(const char *ledger);

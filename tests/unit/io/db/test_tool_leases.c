@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/io/db/format_keys.h"
+
 static const char *lock_state(struct fixture *f, int format)
 {
     struct db_session s = {0};
@@ -189,6 +191,53 @@ static void a_table_of_another_meaning_is_left_alone(void **state)
     fixture_end(f);
 }
 
+/* ---- golang-migrate: database/pgx/pgx.go, x-lock-strategy=table ---- */
+
+/* applyTableLock(): looks for a row, and inserts one; `in_url`: the database's name has the slash of the URL */
+static bool golang_locks(struct fixture *f, PGconn *tool, bool in_url)
+{
+    const char *name = strrchr(f->database.url, '/') + (in_url ? 0 : 1);
+    const char *id = arena_printf(&f->arena, "%u", key_golang_migrate_row(name));
+    const char *look =
+        arena_printf(&f->arena, "SELECT * FROM \"schema_lock\" WHERE lock_id = %s", id);
+    if (strcmp(tool_value(f, tool, look), "") != 0) {
+        return false;
+    }
+    tool_exec(tool,
+              arena_printf(&f->arena, "INSERT INTO \"schema_lock\" (lock_id) VALUES (%s)", id));
+    return true;
+}
+
+static void golang_migrates_table_lock_waits_for_us_and_we_for_it(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    PGconn *tool = tool_open(f, "migrate");
+    tool_exec(tool, "CREATE TABLE \"schema_lock\" (lock_id bigint not null primary key)");
+    assert_ok(fixture_lock(f, &f->act, FORMAT_GOLANG_MIGRATE, 3000));
+    assert_false(golang_locks(f, tool, false));
+    assert_false(golang_locks(f, tool, true));
+    assert_has(lock_state(f, FORMAT_GOLANG_MIGRATE), "run run-1 on ");
+    /* What a dead holder put there is known as ours. */
+    kill_holder(f);
+    struct act other = fixture_act(f, "run-2", 8, "elsewhere");
+    assert_ok(fixture_lock(f, &other, FORMAT_GOLANG_MIGRATE, 2000));
+    assert_ok(fixture_unlock(f, &other, FORMAT_GOLANG_MIGRATE));
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM schema_lock"), "0");
+    for (int in_url = 0; in_url < 2; in_url++) {
+        assert_true(golang_locks(f, tool, in_url == 1));
+        assert_int_equal(fixture_lock(f, &other, FORMAT_GOLANG_MIGRATE, 300), E_TIMEOUT);
+        assert_has(f->error.message, "golang-migrate's own lock (a row in public.schema_lock");
+        assert_has(lock_state(f, FORMAT_GOLANG_MIGRATE), "DELETE FROM public.schema_lock");
+        tool_exec(tool, "DELETE FROM schema_lock");
+    }
+    assert_ok(fixture_lock(f, &other, FORMAT_GOLANG_MIGRATE, 2000));
+    f->act = other;
+    PQfinish(tool);
+    fixture_end(f);
+}
+
 /* ---- morph: drivers/postgres/lock.go ---- */
 
 /* NewMutex(), then tryLock(): insert, or, where the row is there, take over what has expired */
@@ -263,6 +312,7 @@ static int run(void)
         cmocka_unit_test(what_a_dead_holder_leased_is_ours_at_once),
         cmocka_unit_test(gooses_lease_is_refreshed_and_never_made),
         cmocka_unit_test(a_table_of_another_meaning_is_left_alone),
+        cmocka_unit_test(golang_migrates_table_lock_waits_for_us_and_we_for_it),
         cmocka_unit_test(morph_and_we_wait_for_each_other),
         cmocka_unit_test(the_configurations_migrations_have_a_lock_of_their_own),
     };

@@ -33,6 +33,8 @@ static void the_keys_are_those_of_the_tools(void **state)
     assert_int_equal(key_golang_migrate("public", "schema_migrations", "/mydb"), 616192132u);
     assert_int_equal(key_golang_migrate("app", "mig", "mydb"), 380266953u);
     assert_int_equal(key_golang_migrate("app", "mig", "/mydb"), 2655671639u);
+    assert_int_equal(key_golang_migrate_row("mydb"), 3799279374u);
+    assert_int_equal(key_golang_migrate_row("/mydb"), 2054976106u);
     assert_int_equal(key_sourcegraph("schema_migrations"), 1308612253);
     assert_int_equal(key_sourcegraph("codeintel_schema_migrations"), 1731304153);
     assert_int_equal(key_sourcegraph("codeinsights_schema_migrations"), 1054047648);
