@@ -9,9 +9,18 @@
 
 #include "lib/base/str.h"
 #include "lib/base/util.h"
+#include "lib/migration/common.h"
+#include "lib/migration/golang_migrate.h"
+#include "lib/migration/goose.h"
 #include "lib/migration/morph.h"
+#include "lib/migration/sourcegraph.h"
 
-const struct migration_format *const migration_formats[] = {&migration_format_morph};
+const struct migration_format *const migration_formats[] = {
+    &migration_format_morph,
+    &migration_format_golang_migrate,
+    &migration_format_goose,
+    &migration_format_sourcegraph,
+};
 const size_t migration_formats_count = ARRAY_SIZE(migration_formats);
 
 const struct migration_format *migration_format_get(enum migration_format_kind kind)
@@ -77,25 +86,6 @@ static const struct migration *lookup_get(const struct lookup *lookup, const cha
     return found == NULL ? NULL : *found;
 }
 
-static int text_order(const void *a, const void *b)
-{
-    const char *const *x = a;
-    const char *const *y = b;
-    return strcmp(*x, *y);
-}
-
-/* The applied ids in order, for a search that does not depend on the caller's order. */
-static const char **sorted(struct arena *arena, const struct strings *applied)
-{
-    const char **items = ARENA_ARRAY(arena, applied->count, const char *);
-    for (size_t i = 0; i < applied->count; i++) {
-        assert(applied->items[i] != NULL);
-        items[i] = applied->items[i];
-    }
-    qsort(items, applied->count, sizeof(char *), text_order);
-    return items;
-}
-
 static int collect_down(struct arena *arena, const struct strings *applied,
                         const struct migration_set *newer, const struct lookup *target,
                         struct migration_way *way, struct error *e)
@@ -115,7 +105,7 @@ static int collect_down(struct arena *arena, const struct strings *applied,
                              "it back by hand",
                              id);
         }
-        if (m->down.sha256 == NULL) {
+        if (m->down.sha256 == NULL && !m->down.empty) {
             return error_set(e, E_INVALID,
                              "migration \"%s\" has no down script: it cannot be taken back; "
                              "restore a backup instead",
@@ -126,6 +116,35 @@ static int collect_down(struct arena *arena, const struct strings *applied,
     return 0;
 }
 
+/* The ids that the ledger means: the newer set explains them, and the target where the newer one cannot. */
+static int explain(struct arena *arena, const struct migration_format *format,
+                   const struct migration_set *newer, const struct migration_set *target,
+                   const struct strings *ledger, struct strings *ret, struct error *e)
+{
+    *ret = *ledger;
+    if (format->applied == NULL) {
+        return 0;
+    }
+    if (newer != NULL && format->applied(arena, newer, ledger, ret, e) == 0) {
+        return 0;
+    }
+    return format->applied(arena, target, ledger, ret, e);
+}
+
+static void collect_up(struct arena *arena, const struct strings *applied,
+                       const struct migration_set *target, struct migration_way *way)
+{
+    struct id_set have = ids_of(arena, applied, NULL);
+    way->up = ARENA_ARRAY(arena, target->count, struct migration);
+    for (size_t i = 0; i < target->count; i++) {
+        const struct migration *m = &target->items[i];
+        /* A script that only goes down is never pending: there is nothing to run upwards. */
+        if ((m->up.sha256 != NULL || m->up.empty) && !ids_have(&have, m->id)) {
+            way->up[way->up_count++] = *m;
+        }
+    }
+}
+
 int migration_way(struct arena *arena, const struct migration_format *format,
                   const struct strings *applied, const struct migration_set *newer,
                   const struct migration_set *target, struct migration_way *ret, struct error *e)
@@ -134,23 +153,106 @@ int migration_way(struct arena *arena, const struct migration_format *format,
     assert(target != NULL);
     struct migration_way way = {0};
     struct lookup wanted = lookup_of(arena, target);
-    int r = collect_down(arena, applied, newer, &wanted, &way, e);
+    struct strings here;
+    int r = explain(arena, format, newer, target, applied, &here, e);
+    if (r == 0) {
+        r = collect_down(arena, &here, newer, &wanted, &way, e);
+    }
     if (r < 0) {
         return r;
     }
-    const char **have = sorted(arena, applied);
-    way.up = ARENA_ARRAY(arena, target->count, struct migration);
-    for (size_t i = 0; i < target->count; i++) {
-        const struct migration *m = &target->items[i];
-        const char *id = m->id;
-        /* A script that only goes down is never pending: there is nothing to run upwards. */
-        if (m->up.sha256 == NULL ||
-            bsearch(&id, have, applied->count, sizeof(char *), text_order) != NULL) {
-            continue;
-        }
-        way.up[way.up_count++] = *m;
-    }
+    collect_up(arena, &here, target, &way);
     format->sort_down(way.down, way.down_count);
+    if (format->check_way != NULL) {
+        r = format->check_way(arena, target, &here, &way, e);
+        if (r < 0) {
+            return r;
+        }
+    }
     *ret = way;
+    return 0;
+}
+
+static const struct migration *by_number_or_id(const struct migration_set *set, const char *to)
+{
+    uint64_t version;
+    bool number = str_to_u64(to, INT64_MAX, &version);
+    for (size_t i = 0; number && i < set->count; i++) {
+        if (set->items[i].version == (int64_t)version) {
+            return &set->items[i];
+        }
+    }
+    return migration_find(set, to);
+}
+
+static int refuse_unknown(struct arena *arena, const struct migration_set *set, const char *to,
+                          struct error *e)
+{
+    uint64_t wanted;
+    const struct migration *below = NULL;
+    const struct migration *above = NULL;
+    const char **names = ARENA_ARRAY(arena, set->count, const char *);
+    size_t name_count = 0;
+    uint64_t is_number;
+    bool number = str_to_u64(to, INT64_MAX, &wanted);
+    for (size_t i = 0; i < set->count; i++) {
+        const struct migration *m = &set->items[i];
+        if (!str_to_u64(m->id, INT64_MAX, &is_number)) {
+            names[name_count++] = m->id;
+        }
+        if (number && m->version < (int64_t)wanted && (!below || below->version < m->version)) {
+            below = m;
+        }
+        if (number && m->version > (int64_t)wanted && (!above || above->version > m->version)) {
+            above = m;
+        }
+    }
+    const char *words[2];
+    size_t count = 0;
+    const char *nearest = number ? NULL : str_nearest(to, names, name_count);
+    if (nearest != NULL) {
+        words[count++] = arena_printf(arena, "\"%s\"", nearest);
+    }
+    if (below != NULL) {
+        words[count++] = arena_printf(arena, "%lld", (long long)below->version);
+    }
+    if (above != NULL) {
+        words[count++] = arena_printf(arena, "%lld", (long long)above->version);
+    }
+    if (count == 0) {
+        return error_set(e, E_NOT_FOUND, "there is no migration \"%s\" among these %zu", to,
+                         set->count);
+    }
+    return error_set(e, E_NOT_FOUND, "there is no migration \"%s\"; did you mean %s%s%s?", to,
+                     words[0], count > 1 ? " or " : "", count > 1 ? words[1] : "");
+}
+
+int migration_until(struct arena *arena, const struct migration_format *format,
+                    const struct migration_set *set, const char *to, struct migration_set *ret,
+                    struct error *e)
+{
+    assert(format != NULL && set != NULL);
+    if (to == NULL) {
+        *ret = *set;
+        return 0;
+    }
+    struct migration_set part = {ARENA_ARRAY(arena, set->count, struct migration), 0};
+    if (str_equal(to, "0")) {
+        *ret = part;
+        return 0;
+    }
+    const struct migration *last = by_number_or_id(set, to);
+    if (last == NULL) {
+        return refuse_unknown(arena, set, to, e);
+    }
+    if (format->until != NULL) {
+        return format->until(arena, set, last->id, ret, e);
+    }
+    for (size_t i = 0; i < set->count; i++) {
+        if (set->items[i].version <= last->version) {
+            part.items[part.count++] = set->items[i];
+        }
+    }
+    *ret = part;
     return 0;
 }

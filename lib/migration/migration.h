@@ -22,22 +22,29 @@ struct migration_file {
     const char *sha256; /* of text; computed by the caller (this floor does no digests) */
 };
 
-/* One direction of a migration. sha256 is NULL when the release has no such script. */
+/*
+ * One direction of a migration. sha256 is NULL when the release has no such script. Then `empty` says what that means: false,
+ * this direction cannot be gone; true, there is nothing to send and the ledger moves all the same (golang-migrate).
+ */
 struct migration_script {
-    const char *file;
+    const char *file; /* for people, always there when the direction can be gone */
     const char *sha256;
-    bool empty;         /* nothing but blanks and comments */
+    bool empty;         /* nothing to send, or nothing but blanks and comments */
     bool transactional; /* wrapped in one transaction with the ledger's row */
-    bool concurrent;    /* works on an index concurrently */
-    bool delegated;     /* not SQL (goose's .go): the application's own migrator runs it */
-    const char *lossy;  /* what is lost, in words ("drops column entries.author_email"), or NULL */
+    bool
+        concurrent; /* works on an index concurrently: a fact of its text, whatever the tool does about it */
+    bool delegated;    /* not SQL (goose's .go): the application's own migrator runs it */
+    const char *lossy; /* what is lost, in words ("drops column entries.author_email"), or NULL */
 };
 
 struct migration {
     const char *id; /* what the ledger knows it by: morph the name, the others the number as text */
     int64_t version;
     int64_t previous;       /* the version before it in the set; -1: it is the first */
+    size_t place;           /* in its set's up order, from 0 */
     struct strings parents; /* sourcegraph: ids that must be applied before it */
+    bool
+        privileged; /* sourcegraph: touches extensions, so its role may have to be a stronger one */
     struct migration_script up, down;
 };
 
@@ -79,14 +86,15 @@ struct migration_format {
     int (*pieces)(struct arena *arena, struct bytes text, bool down, struct migration_pieces *ret,
                   struct error *e);
     /* The applied ids that a ledger's ids mean; NULL: they are themselves. golang-migrate's one row means all up to it.
-     * `known` is the set that explains it. E_INVALID: the set does not know it. */
+     * `known` is the set that explains it. E_INVALID: the set does not know it. Its answer means itself again. */
     int (*applied)(struct arena *arena, const struct migration_set *known,
                    const struct strings *ledger, struct strings *ret, struct error *e);
     /* May `way` be gone from `applied`? NULL: any. E_INVALID names what the tool would refuse or skip in silence (a late
      * file). */
-    int (*check_way)(const struct migration_set *target, const struct strings *applied,
-                     const struct migration_way *way, struct error *e);
-    /* The part of a set up to and with migration `id`, in up order; NULL: those whose version is not higher. */
+    int (*check_way)(struct arena *arena, const struct migration_set *target,
+                     const struct strings *applied, const struct migration_way *way,
+                     struct error *e);
+    /* The part of a set up to and with migration `id` of it, in up order; NULL: those whose version is not higher. */
     int (*until)(struct arena *arena, const struct migration_set *set, const char *id,
                  struct migration_set *ret, struct error *e);
 };
@@ -105,8 +113,10 @@ const struct migration *migration_find(const struct migration_set *set, const ch
 /* What must run to bring a ledger from `applied` to exactly the migrations of `target`.
  *   up:   target's migrations that have an up script and are not applied, in up order, with target's scripts
  *   down: applied ones that are not in target, in down order, with the scripts of `newer`
- * An applied id that neither set knows is E_INVALID (another version's work: it cannot be undone). A needed down
- * script that is missing is E_INVALID with its name. Both lists may be non-empty (a mixed ledger). */
+ * `applied` is the ledger as it is, or the ids that it means (the format's `applied`, explained by `newer`, or else by
+ * `target`). An applied id that neither set knows is E_INVALID (another version's work: it cannot be undone). A needed down
+ * script that is missing is E_INVALID with its name, and so is what the format's `check_way` refuses. Both lists may be
+ * non-empty (a mixed ledger). */
 int migration_way(struct arena *arena, const struct migration_format *format,
                   const struct strings *applied, const struct migration_set *newer,
                   const struct migration_set *target, struct migration_way *ret, struct error *e);
@@ -115,6 +125,12 @@ int migration_way(struct arena *arena, const struct migration_format *format,
  * runs. */
 struct list migration_items(struct arena *arena, const struct migration *items, size_t count,
                             bool down);
+
+/* The part of `set` that a person means by `to`: NULL all of it; "0" nothing; else up to and with the migration that has
+ * this number or this id (morph: its name), in up order. E_NOT_FOUND: no such migration; the nearest ones are named. */
+int migration_until(struct arena *arena, const struct migration_format *format,
+                    const struct migration_set *set, const char *to, struct migration_set *ret,
+                    struct error *e);
 
 /* What a script loses, in words; NULL when nothing was seen (lint.h knows more of it). */
 const char *migration_lossy(struct arena *arena, struct bytes sql);

@@ -9,6 +9,8 @@
 
 #include "lib/base/limits.h"
 #include "lib/base/str.h"
+#include "lib/migration/common.h"
+#include "lib/migration/name.h"
 #include "lib/migration/sql.h"
 
 #define NONTRANSACTIONAL "-- morph:nontransactional"
@@ -28,33 +30,21 @@ static int refuse_name(const struct migration_file *f, const char *why, struct e
                      f->name, why);
 }
 
-/* ^([0-9]+)_(.*)\.(down|up)\.(.*)$ with the greedy middle: the last ".up." or ".down." decides. */
 static int parse_name(struct arena *arena, const struct migration_file *f, struct parsed *ret,
                       struct error *e)
 {
-    size_t digits = strspn(f->name, "0123456789");
-    if (digits == 0 || f->name[digits] != '_') {
-        return refuse_name(f, "the name does not begin with a number and \"_\"", e);
+    static const char *const why[] = {
+        [SCRIPT_NAME_NO_NUMBER] = "the name does not begin with a number and \"_\"",
+        [SCRIPT_NAME_LINE_BREAK] = "a line break in the name",
+        [SCRIPT_NAME_LARGE_NUMBER] = "the number does not fit 32 bits",
+        [SCRIPT_NAME_NO_DIRECTION] = "neither \".up.\" nor \".down.\" is in the name",
+    };
+    struct script_name name = {0};
+    enum script_name_fault fault = script_name_read(arena, f->name, UINT32_MAX, &name);
+    if (fault != SCRIPT_NAME_OK) {
+        return refuse_name(f, why[fault], e);
     }
-    if (strchr(f->name, '\n') != NULL) {
-        return refuse_name(f, "a line break in the name", e);
-    }
-    uint64_t version;
-    if (!str_to_u64(arena_strndup(arena, f->name, digits), UINT32_MAX, &version)) {
-        return refuse_name(f, "the number does not fit 32 bits", e);
-    }
-    const char *start = f->name + digits + 1;
-    const char *mark = NULL;
-    for (const char *p = start; *p != '\0'; p++) {
-        if (str_starts(p, ".up.") || str_starts(p, ".down.")) {
-            mark = p;
-        }
-    }
-    if (mark == NULL) {
-        return refuse_name(f, "neither \".up.\" nor \".down.\" is in the name", e);
-    }
-    *ret = (struct parsed){f, (int64_t)version, arena_strndup(arena, start, (size_t)(mark - start)),
-                           str_starts(mark, ".down.")};
+    *ret = (struct parsed){f, (int64_t)name.version, name.name, name.down};
     return 0;
 }
 
@@ -174,6 +164,7 @@ static int morph_read(struct arena *arena, const struct migration_file *files, s
         }
     }
     qsort(set.items, set.count, sizeof(*set.items), by_file_name);
+    migration_places(&set);
     *ret = set;
     return 0;
 }

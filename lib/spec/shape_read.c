@@ -577,7 +577,7 @@ static void read_mapping(struct reader *r, const struct shape *shape, const stru
         const struct node_entry *entry = &node->entries[i];
         const struct field *field = shape_field(shape, entry->key);
         if (field == NULL) {
-            guessed |= complain_unknown_key(r, shape, entry);
+            guessed |= shape->open ? 0 : complain_unknown_key(r, shape, entry);
             continue;
         }
         seen |= bit_of(shape, field);

@@ -31,7 +31,7 @@ PARSER = r"pg_query_\w+|protobuf_c_\w+"
 FOLDERS = {
     "lib/base": r"$^",
     "lib/spec": f"{YAML}|{JSON}|{REGEX}",
-    "lib/migration": PARSER,
+    "lib/migration": f"{PARSER}|{JSON}",
     "lib/plan": JSON,
     "lib/core": r"$^",
 }
