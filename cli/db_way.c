@@ -141,12 +141,14 @@ int db_way_find(struct db_call *call, const struct db_look *look, bool down, con
         return rc;
     }
     struct strings applied = down ? look->applied : within(call->arena, &look->applied, &target);
-    rc = migration_way(call->arena, call->format, &applied, &call->folder.set, &target, &way, e);
+    struct strings here;
+    rc = migration_difference(call->arena, call->format, &applied, &call->folder.set, &target, &way,
+                              &here, e);
     if (down) {
         way.up_count = 0; /* what is pending below the target stays pending */
     }
     if (rc == 0 && call->format->check_way != NULL) {
-        rc = call->format->check_way(&target, &look->applied, &way, e);
+        rc = call->format->check_way(call->arena, &target, &look->applied, &way, e);
     }
     if (rc < 0) {
         error_wrap(e, "database %s", call->ref.name);

@@ -145,9 +145,10 @@ static void collect_up(struct arena *arena, const struct strings *applied,
     }
 }
 
-int migration_way(struct arena *arena, const struct migration_format *format,
-                  const struct strings *applied, const struct migration_set *newer,
-                  const struct migration_set *target, struct migration_way *ret, struct error *e)
+int migration_difference(struct arena *arena, const struct migration_format *format,
+                         const struct strings *applied, const struct migration_set *newer,
+                         const struct migration_set *target, struct migration_way *ret,
+                         struct strings *ret_applied, struct error *e)
 {
     assert(format != NULL);
     assert(target != NULL);
@@ -163,14 +164,25 @@ int migration_way(struct arena *arena, const struct migration_format *format,
     }
     collect_up(arena, &here, target, &way);
     format->sort_down(way.down, way.down_count);
-    if (format->check_way != NULL) {
-        r = format->check_way(arena, target, &here, &way, e);
-        if (r < 0) {
-            return r;
-        }
-    }
     *ret = way;
+    *ret_applied = here;
     return 0;
+}
+
+int migration_way(struct arena *arena, const struct migration_format *format,
+                  const struct strings *applied, const struct migration_set *newer,
+                  const struct migration_set *target, struct migration_way *ret, struct error *e)
+{
+    struct migration_way way;
+    struct strings here;
+    int r = migration_difference(arena, format, applied, newer, target, &way, &here, e);
+    if (r == 0 && format->check_way != NULL) {
+        r = format->check_way(arena, target, &here, &way, e);
+    }
+    if (r == 0) {
+        *ret = way;
+    }
+    return r;
 }
 
 static const struct migration *by_number_or_id(const struct migration_set *set, const char *to)

@@ -126,6 +126,12 @@ int migration_way(struct arena *arena, const struct migration_format *format,
 struct list migration_items(struct arena *arena, const struct migration *items, size_t count,
                             bool down);
 
+/* The same before `check_way`: for who goes only one of the two lists, and asks it about that one. */
+int migration_difference(struct arena *arena, const struct migration_format *format,
+                         const struct strings *applied, const struct migration_set *newer,
+                         const struct migration_set *target, struct migration_way *ret,
+                         struct strings *ret_applied, struct error *e);
+
 /* The part of `set` that a person means by `to`: NULL all of it; "0" nothing; else up to and with the migration that has
  * this number or this id (morph: its name), in up order. E_NOT_FOUND: no such migration; the nearest ones are named. */
 int migration_until(struct arena *arena, const struct migration_format *format,

@@ -256,6 +256,24 @@ static void what_goes_down_first_is_not_in_the_way(void **state UNUSED)
     assert_string_equal(set_way(&t, "0 1 3", &three, &two), "-3 +2");
 }
 
+/* A way down alone: what is pending below it stays pending, and is not asked about. */
+static void one_list_of_the_way_is_asked_about_alone(void **state UNUSED)
+{
+    struct migration_set three = numbered(3);
+    struct migration_set part = {three.items, 2};
+    struct strings ledger = set_words(&t, "0 2 3");
+    struct strings applied;
+    struct migration_way way;
+    assert_int_equal(set_way(&t, "0 2 3", &three, &part)[0], '!'); /* 1 is below 2, which stays */
+    assert_int_equal(
+        migration_difference(&t.arena, t.format, &ledger, &three, &part, &way, &applied, &t.error),
+        0);
+    assert_int_equal(way.up_count, 1);
+    way.up_count = 0;
+    assert_int_equal(t.format->check_way(&t.arena, &part, &applied, &way, &t.error), 0);
+    assert_string_equal(way.down[0].id, "3");
+}
+
 static void goes_down_by_number_the_highest_first(void **state UNUSED)
 {
     struct migration_set three = numbered(3);
@@ -308,6 +326,7 @@ int main(void)
         cmocka_unit_test(the_ledgers_first_row_is_no_migration),
         cmocka_unit_test(a_file_below_the_newest_applied_is_refused),
         cmocka_unit_test(what_goes_down_first_is_not_in_the_way),
+        cmocka_unit_test(one_list_of_the_way_is_asked_about_alone),
         cmocka_unit_test(goes_down_by_number_the_highest_first),
         cmocka_unit_test(refuses_a_ledger_that_nobody_knows),
     };
