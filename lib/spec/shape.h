@@ -94,7 +94,7 @@ struct shape {
     size_t field_count;
     bool one_of; /* exactly one of the fields is given (an action, a check); fields marked `beside`
                     may stand beside it */
-    bool open;           /* another program's file: keys that are not in the table are stepped over */
+    bool open;   /* another program's file: keys that are not in the table are stepped over */
     const char *scalar;  /* the key that a bare scalar or sequence stands for (service: stop), or
                             NULL. A BOOL key is  set by its own name: strategy: all-at-once */
     const char *mapping; /* the key that a mapping stands for (an env value: text, or a secret's
