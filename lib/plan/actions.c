@@ -151,10 +151,9 @@ static struct strings to_stage(struct compiler *c, size_t node)
     for (size_t h = 0; h < c->hop_count; h++) {
         for (size_t d = 0; d < c->hops[h].database_count; d++) {
             const struct hop_database *db = &c->hops[h].databases[d];
-            const char *newer = db->down ? c->hops[h].from : c->hops[h].to;
-            if (db->external != NULL && db->runs && db->node == node && db->staged_tree &&
-                !strings_have(&list, newer)) {
-                strings_push(c->arena, &list, newer);
+            if (db->tool != NULL && db->runs && db->node == node && db->staged_tree &&
+                !strings_have(&list, db->tool_release)) {
+                strings_push(c->arena, &list, db->tool_release);
             }
         }
         if (node_goes_to(c, node, h) && !strings_have(&list, c->hops[h].to)) {

@@ -11,13 +11,13 @@ static bool is_rolling(const struct compiler *c)
     return s != NULL && s->rolling != NULL && !s->all_at_once;
 }
 
-/* Which tree an external migrator finds: the installed one only when it is the newer release itself. */
+/* Which tree a tool finds: the installed one only when it is the newer release itself. */
 static void find_trees(struct compiler *c)
 {
     for (size_t h = 0; h < c->hop_count; h++) {
         for (size_t d = 0; d < c->hops[h].database_count; d++) {
             struct hop_database *db = &c->hops[h].databases[d];
-            if (db->external == NULL || !db->runs) {
+            if (db->tool == NULL || !db->runs) {
                 continue;
             }
             const struct node_state *node = &c->nodes[db->node];
@@ -29,7 +29,7 @@ static void find_trees(struct compiler *c)
                     installed = c->hops[p].to;
                 }
             }
-            db->staged_tree = !str_equal(installed, db->down ? c->hops[h].from : c->hops[h].to);
+            db->staged_tree = !str_equal(installed, db->tool_release);
         }
     }
 }

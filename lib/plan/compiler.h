@@ -5,6 +5,7 @@
  *   way.c      from where to where: releases, hops, migrations of each database
  *   nodes.c    what each node needs, and what forbids it
  *   extra.c    which extra steps hold in which hop, and why
+ *   database.c, delegate.c   what a hop does to each database
  *   actions.c  the templates of Lockstep's own steps
  *   order.c    the order of a hop's pieces on a set of nodes, with the extra steps between them
  *   all_at_once.c, rolling.c   the two strategies
@@ -23,14 +24,17 @@ struct hop_database {
     const char *place;
     int format; /* enum migration_format_kind */
     const struct external_spec *external;
-    int64_t schema_from, schema_to; /* -1: not said */
-    bool runs;                      /* something is to do */
-    bool down;                      /* external: its direction */
-    bool exact;                     /* after the hop the ledger is what `to` has */
-    struct migration_way way;       /* native */
-    int64_t count_from, count_to;   /* external: rows before and after */
-    size_t node;                    /* external: index of the node it runs on */
-    bool staged_tree;               /* external: the newer release is not what is installed there */
+    int64_t schema_from, schema_to;   /* -1: not said */
+    bool runs;                        /* something is to do */
+    bool down;                        /* external: its direction */
+    bool exact;                       /* after the hop the ledger is what `to` has */
+    struct migration_way way;         /* native */
+    int64_t count_from, count_to;     /* external: rows before and after */
+    size_t node;                      /* of the tool: index of the node it runs on */
+    struct strings before;            /* native: the ids that are applied before the hop */
+    const struct external_spec *tool; /* external, or what some of `way` is delegated to; NULL */
+    const char *tool_release;         /* whose tree the tool runs in */
+    bool staged_tree;                 /* that release is not what is installed there */
 };
 
 struct hop_state {
@@ -101,6 +105,10 @@ struct plan_step *add_step(struct compiler *c, struct plan_phase *phase, const c
  * are, for plan_action(). Mistakes are complaints. */
 void resolve_shape(struct compiler *c, size_t hop, const char *database, const struct shape *shape,
                    const void *in, void *out);
+/* The same with ${migration.version} and ${migration.previous}. */
+void resolve_delegated(struct compiler *c, size_t hop, const char *database,
+                       const struct migration *migration, const struct action *in,
+                       struct action *out);
 const char *resolve_text(struct compiler *c, size_t hop, const char *database, const char *text);
 
 /* ---- way.c ---- */
@@ -111,6 +119,8 @@ const struct release_spec *release_of(const struct compiler *c, const char *vers
 int64_t schema_of(const struct compiler *c, const char *version, const char *database);
 const struct migration_set *known_set(const struct inventory *inventory, const char *version,
                                       const char *database);
+/* What some migrations lose in one direction, in words, or NULL. */
+const char *lossy_items(struct compiler *c, const struct migration *items, size_t count, bool down);
 /* What a hop's migrations of a database lose, in words, or NULL. */
 const char *lossy_of(struct compiler *c, const struct hop_database *db);
 
@@ -164,6 +174,24 @@ void phases_stage(struct compiler *c, const struct members *members);
 void phases_backup(struct compiler *c, int64_t hop);
 /* Lock, migrate, checkpoint, unlock: one phase for each database that has something to do. */
 void phases_migrate(struct compiler *c, size_t hop);
+/* A phase that migrates a database and may lose `lossy`; locked, with the format's own lock or without. */
+struct plan_phase *begin_migration(struct compiler *c, size_t hop, const struct hop_database *db,
+                                   const char *name, const char *lossy, int format);
+void end_migration(struct compiler *c, struct plan_phase *phase, size_t hop,
+                   const struct hop_database *db, int format, bool checkpoint);
+/* Migrations that go one way, by Lockstep itself. */
+void step_native(struct compiler *c, struct plan_phase *phase, const struct hop_database *db,
+                 const struct migration *items, size_t count, bool down);
+void steps_tool_lock(struct compiler *c, struct plan_phase *phase, const struct hop_database *db);
+/* The start of the tool, without its action's arguments resolved; *ret_in is what to resolve into the step. */
+struct plan_step *step_tool(struct compiler *c, struct plan_phase *phase,
+                            const struct hop_database *db, bool down, const char *title,
+                            struct action *ret_in);
+
+/* ---- delegate.c ---- */
+bool is_delegated(const struct migration *migration, bool down);
+/* A way with migrations that are no SQL: Lockstep's own part up to each of them, then a start of the tool. */
+void phases_delegated(struct compiler *c, size_t hop, const struct hop_database *db);
 
 /* ---- order.c ---- */
 struct pieces {

@@ -100,28 +100,30 @@ static const char *schema_title(struct compiler *c, const struct hop_database *d
     return db->app->name;
 }
 
-static void step_native(struct compiler *c, struct plan_phase *phase, const struct hop_database *db,
-                        bool down)
+/* Of one step: an item is an id, a file's name, a digest and some numbers. */
+#define STEP_ITEMS_MAX 500
+#define ITEM_BYTES_MAX 1000
+static_assert(STEP_ITEMS_MAX * ITEM_BYTES_MAX < LIMIT_ACTION_BYTES, "an action holds its items");
+
+static void step_some(struct compiler *c, struct plan_phase *phase, const struct hop_database *db,
+                      const struct migration *items, size_t count, bool down)
 {
-    const struct migration *items = down ? db->way.down : db->way.up;
-    size_t count = down ? db->way.down_count : db->way.up_count;
-    if (count == 0) {
-        return;
-    }
     struct plan_step *step =
         add_step(c, phase, "migrate", schema_title(c, db), db->place, MIGRATE_MS);
     struct db_migrate_action *a = ARENA_NEW(c->arena, struct db_migrate_action);
     *a = (struct db_migrate_action){.database = db->ref, .format = db->format, .down = down};
-    struct hop_database one = *db;
-    if (down) {
-        one.way.up_count = 0;
-    } else {
-        one.way.down_count = 0;
-    }
     a->items = migration_items(c->arena, items, count, down);
     step->action->db_migrate = a;
-    step->lossy = lossy_of(c, &one);
+    step->lossy = lossy_items(c, items, count, down);
     step->detail = arena_printf(c->arena, "%zu %s", count, down ? "down" : "up");
+}
+
+void step_native(struct compiler *c, struct plan_phase *phase, const struct hop_database *db,
+                 const struct migration *items, size_t count, bool down)
+{
+    for (size_t i = 0; i < count; i += STEP_ITEMS_MAX) {
+        step_some(c, phase, db, items + i, MIN(count - i, (size_t)STEP_ITEMS_MAX), down);
+    }
 }
 
 static void step_ledger(struct compiler *c, struct plan_phase *phase, const struct hop_database *db,
@@ -142,52 +144,68 @@ static void step_ledger(struct compiler *c, struct plan_phase *phase, const stru
                           : arena_printf(c->arena, "%lld rows", (long long)count);
 }
 
-static void steps_external(struct compiler *c, struct plan_phase *phase, size_t hop,
-                           const struct hop_database *db)
+void steps_tool_lock(struct compiler *c, struct plan_phase *phase, const struct hop_database *db)
 {
-    const struct external_spec *external = db->external;
-    size_t first = phase->steps.count;
-    for (size_t i = 0; i < external->lock_advisory.count; i++) {
+    for (size_t i = 0; i < db->tool->lock_advisory.count; i++) {
         struct plan_step *step =
             add_step(c, phase, "tool lock", db->app->name, db->place, TOOL_LOCK_WAIT_MS + SLACK_MS);
         struct db_tool_lock_action *a = ARENA_NEW(c->arena, struct db_tool_lock_action);
-        *a = (struct db_tool_lock_action){db->ref, external->lock_advisory.items[i],
+        *a = (struct db_tool_lock_action){db->ref, db->tool->lock_advisory.items[i],
                                           TOOL_LOCK_WAIT_MS};
         step->action->db_tool_lock = a;
         step->detail = "free";
     }
-    if (!external->partial_ok) {
+}
+
+struct plan_step *step_tool(struct compiler *c, struct plan_phase *phase,
+                            const struct hop_database *db, bool down, const char *title,
+                            struct action *ret_in)
+{
+    const struct command *command = down ? &db->tool->down : &db->tool->up;
+    struct run_action *raw = ARENA_NEW(c->arena, struct run_action);
+    *raw = (struct run_action){.command = *command,
+                               .tree = db->staged_tree ? TREE_STAGED : TREE_INSTALLED,
+                               .layout = c->layout,
+                               .release = db->tool_release,
+                               .once = true};
+    *ret_in = (struct action){.run = raw};
+    struct plan_step *step =
+        add_step(c, phase, "migrate", title, c->nodes[db->node].spec->name,
+                 (command->timeout_ms > 0 ? command->timeout_ms : MIGRATE_MS) + SLACK_MS);
+    step->detail = arena_printf(c->arena, "%s of %s", down ? "down" : "up", db->tool_release);
+    return step;
+}
+
+static void steps_external(struct compiler *c, struct plan_phase *phase, size_t hop,
+                           const struct hop_database *db)
+{
+    size_t first = phase->steps.count;
+    steps_tool_lock(c, phase, db);
+    if (!db->external->partial_ok) {
         step_ledger(c, phase, db, true);
     }
-    const struct command *command = db->down ? &external->down : &external->up;
+    const struct command *command = db->down ? &db->external->down : &db->external->up;
     if (command->argv.count == 0) {
-        forbid_at(c, external, "migrations.external of database %s has no %s: command",
+        forbid_at(c, db->external, "migrations.external of database %s has no %s: command",
                   db->app->name, db->down ? "down" : "up");
         return;
     }
-    struct run_action raw = {.command = *command,
-                             .tree = db->staged_tree ? TREE_STAGED : TREE_INSTALLED,
-                             .layout = c->layout,
-                             .release = db->down ? c->hops[hop].from : c->hops[hop].to,
-                             .once = true};
-    struct action in = {.run = &raw};
-    struct plan_step *step =
-        add_step(c, phase, "migrate", schema_title(c, db), c->nodes[db->node].spec->name,
-                 (command->timeout_ms > 0 ? command->timeout_ms : MIGRATE_MS) + SLACK_MS);
+    struct action in;
+    struct plan_step *step = step_tool(c, phase, db, db->down, schema_title(c, db), &in);
     resolve_shape(c, hop, db->app->name, &action_shape, &in, step->action);
     step->lossy = lossy_of(c, db);
-    step->detail = arena_printf(c->arena, "%s of %s", db->down ? "down" : "up", raw.release);
     /* Started again, it must be proved again that it may start. A retry of the ledger after it only looks. */
     step->retry_back = (int64_t)(phase->steps.count - 1 - first);
     step_ledger(c, phase, db, false);
 }
 
-static void step_lock(struct compiler *c, struct plan_phase *phase, const struct hop_database *db)
+static void step_lock(struct compiler *c, struct plan_phase *phase, const struct hop_database *db,
+                      int format)
 {
     struct plan_step *step =
         add_step(c, phase, "lock", db->app->name, db->place, LOCK_WAIT_MS + SLACK_MS);
     struct db_lock_action *a = ARENA_NEW(c->arena, struct db_lock_action);
-    *a = (struct db_lock_action){db->ref, db->format, LOCK_WAIT_MS};
+    *a = (struct db_lock_action){db->ref, format, LOCK_WAIT_MS};
     step->action->db_lock = a;
 }
 
@@ -203,14 +221,6 @@ static void step_checkpoint(struct compiler *c, struct plan_phase *phase, size_t
     step->action->db_checkpoint = a;
 }
 
-static void step_unlock(struct compiler *c, struct plan_phase *phase, const struct hop_database *db)
-{
-    struct plan_step *step = add_step(c, phase, "unlock", db->app->name, db->place, DENY_MS);
-    struct db_unlock_action *a = ARENA_NEW(c->arena, struct db_unlock_action);
-    *a = (struct db_unlock_action){db->ref, db->format};
-    step->action->db_unlock = a;
-}
-
 static bool can_return(const struct plan *plan)
 {
     for (size_t i = 0; i < plan->phases.count; i++) {
@@ -221,6 +231,29 @@ static bool can_return(const struct plan *plan)
     return true;
 }
 
+struct plan_phase *begin_migration(struct compiler *c, size_t hop, const struct hop_database *db,
+                                   const char *name, const char *lossy, int format)
+{
+    bool first_loss = lossy != NULL && can_return(c->plan);
+    struct plan_phase *phase = add_once_phase(c, (int64_t)hop, name);
+    phase->disruptive = true;
+    phase->no_return = first_loss;
+    step_lock(c, phase, db, format);
+    return phase;
+}
+
+void end_migration(struct compiler *c, struct plan_phase *phase, size_t hop,
+                   const struct hop_database *db, int format, bool checkpoint)
+{
+    if (checkpoint) {
+        step_checkpoint(c, phase, hop, db);
+    }
+    struct plan_step *step = add_step(c, phase, "unlock", db->app->name, db->place, DENY_MS);
+    struct db_unlock_action *a = ARENA_NEW(c->arena, struct db_unlock_action);
+    *a = (struct db_unlock_action){db->ref, format};
+    step->action->db_unlock = a;
+}
+
 void phases_migrate(struct compiler *c, size_t hop)
 {
     for (size_t d = 0; d < c->hops[hop].database_count; d++) {
@@ -228,19 +261,18 @@ void phases_migrate(struct compiler *c, size_t hop)
         if (!db->runs) {
             continue;
         }
-        bool first_loss = lossy_of(c, db) != NULL && can_return(c->plan);
-        struct plan_phase *phase =
-            add_once_phase(c, (int64_t)hop, arena_printf(c->arena, "migrate %s", db->app->name));
-        phase->disruptive = true;
-        phase->no_return = first_loss;
-        step_lock(c, phase, db);
+        if (db->external == NULL && db->tool != NULL) {
+            phases_delegated(c, hop, db);
+            continue;
+        }
+        const char *name = arena_printf(c->arena, "migrate %s", db->app->name);
+        struct plan_phase *phase = begin_migration(c, hop, db, name, lossy_of(c, db), db->format);
         if (db->external != NULL) {
             steps_external(c, phase, hop, db);
         } else {
-            step_native(c, phase, db, true);
-            step_native(c, phase, db, false);
+            step_native(c, phase, db, db->way.down, db->way.down_count, true);
+            step_native(c, phase, db, db->way.up, db->way.up_count, false);
         }
-        step_checkpoint(c, phase, hop, db);
-        step_unlock(c, phase, db);
+        end_migration(c, phase, hop, db, db->format, true);
     }
 }

@@ -10,7 +10,8 @@
 struct context {
     struct compiler *c;
     size_t hop;
-    const char *database; /* whose schema ${hop.schema_*} means; NULL: the first */
+    const char *database;              /* whose schema ${hop.schema_*} means; NULL: the first */
+    const struct migration *migration; /* that is delegated; NULL: none */
 };
 
 static const char *schema_text(const struct context *x, const char *version)
@@ -58,6 +59,13 @@ static const char *value_of(const struct context *x, const char *name)
         if (str_equal(known[i].name, name)) {
             return known[i].value;
         }
+    }
+    const struct migration *m = x->migration;
+    if (m != NULL && str_equal(name, "migration.version")) {
+        return arena_printf(c->arena, "%lld", (long long)m->version);
+    }
+    if (m != NULL && str_equal(name, "migration.previous")) {
+        return arena_printf(c->arena, "%lld", (long long)MAX(m->previous, 0));
     }
     return str_starts(name, "database.") ? database_url(x, name) : NULL;
 }
@@ -194,12 +202,20 @@ static void copy_shape(const struct context *x, const struct shape *shape, const
 void resolve_shape(struct compiler *c, size_t hop, const char *database, const struct shape *shape,
                    const void *in, void *out)
 {
-    struct context x = {c, hop, database};
+    struct context x = {c, hop, database, NULL};
     copy_shape(&x, shape, in, out);
+}
+
+void resolve_delegated(struct compiler *c, size_t hop, const char *database,
+                       const struct migration *migration, const struct action *in,
+                       struct action *out)
+{
+    struct context x = {c, hop, database, migration};
+    copy_shape(&x, &action_shape, in, out);
 }
 
 const char *resolve_text(struct compiler *c, size_t hop, const char *database, const char *text)
 {
-    struct context x = {c, hop, database};
+    struct context x = {c, hop, database, NULL};
     return expand(&x, text);
 }

@@ -284,6 +284,41 @@ static struct strings state_after(struct compiler *c, const struct strings *stat
     return after;
 }
 
+static size_t node_named(const struct compiler *c, const char *name)
+{
+    for (size_t i = 0; name != NULL && i < c->node_count; i++) {
+        if (str_equal(c->nodes[i].spec->name, name)) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+/* Who runs what is no SQL. */
+static void find_delegate(struct compiler *c, struct hop_database *db, const char *newer)
+{
+    for (size_t i = 0; i < db->way.down_count + db->way.up_count; i++) {
+        bool down = i < db->way.down_count;
+        const struct migration *m = down ? &db->way.down[i] : &db->way.up[i - db->way.down_count];
+        const struct external_spec *delegate = db->app->migrations->delegate;
+        if (!is_delegated(m, down)) {
+            continue;
+        }
+        const struct command *command =
+            delegate == NULL ? NULL : (down ? &delegate->down : &delegate->up);
+        if (command == NULL || command->argv.count == 0) {
+            forbid_at(c, db->app->migrations,
+                      "%s is no SQL: only the application's own migrator runs it. Name that one "
+                      "as migrations.delegate of database %s, with its %s: command",
+                      down ? m->down.file : m->up.file, db->app->name, down ? "down" : "up");
+            return;
+        }
+        db->tool = delegate;
+        db->tool_release = newer;
+        db->node = node_named(c, delegate->on);
+    }
+}
+
 static void native_way(struct compiler *c, size_t index, struct hop_database *db,
                        struct strings *state)
 {
@@ -330,6 +365,8 @@ static void native_way(struct compiler *c, size_t index, struct hop_database *db
         db->way.down_count = 0;
     }
     db->runs = db->way.up_count + db->way.down_count > 0;
+    db->before = *state;
+    find_delegate(c, db, newer_version);
     *state = state_after(c, state, &db->way);
     db->exact = state->count == target->count && unknown_to(state, target) == 0;
 }
@@ -392,20 +429,12 @@ static void external_way(struct compiler *c, size_t index, struct hop_database *
     }
     db->runs = true;
     db->down = *rows > db->schema_to;
+    db->tool = db->external;
+    db->tool_release = db->down ? hop->from : hop->to;
     *rows = db->schema_to;
 }
 
 /* ---- hops ---- */
-
-static size_t node_named(const struct compiler *c, const char *name)
-{
-    for (size_t i = 0; name != NULL && i < c->node_count; i++) {
-        if (str_equal(c->nodes[i].spec->name, name)) {
-            return i;
-        }
-    }
-    return 0;
-}
 
 static bool init_database(struct compiler *c, const struct hop_state *hop,
                           const struct app_database_spec *app, struct hop_database *db)
@@ -502,21 +531,33 @@ void way_hops(struct compiler *c, const char *from)
     }
 }
 
+static void add_lossy(struct compiler *c, const struct migration *items, size_t count, bool down,
+                      struct strings *words)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *lossy = down ? items[i].down.lossy : items[i].up.lossy;
+        if (lossy != NULL) {
+            strings_push(c->arena, words,
+                         arena_printf(c->arena, "%lld %s", (long long)items[i].version, lossy));
+        }
+    }
+}
+
+const char *lossy_items(struct compiler *c, const struct migration *items, size_t count, bool down)
+{
+    struct strings words = {0};
+    add_lossy(c, items, count, down, &words);
+    return words.count == 0 ? NULL : str_join(c->arena, words.items, words.count);
+}
+
 const char *lossy_of(struct compiler *c, const struct hop_database *db)
 {
     if (db->format == FORMAT_EXTERNAL) {
         return db->runs && db->down ? "what the migrator's downs lose is not known" : NULL;
     }
     struct strings words = {0};
-    for (size_t i = 0; i < db->way.down_count + db->way.up_count; i++) {
-        bool down = i < db->way.down_count;
-        const struct migration *m = down ? &db->way.down[i] : &db->way.up[i - db->way.down_count];
-        const char *lossy = down ? m->down.lossy : m->up.lossy;
-        if (lossy != NULL) {
-            strings_push(c->arena, &words,
-                         arena_printf(c->arena, "%lld %s", (long long)m->version, lossy));
-        }
-    }
+    add_lossy(c, db->way.down, db->way.down_count, true, &words);
+    add_lossy(c, db->way.up, db->way.up_count, false, &words);
     return words.count == 0 ? NULL : str_join(c->arena, words.items, words.count);
 }
 

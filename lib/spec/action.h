@@ -219,6 +219,7 @@ struct db_ledger_action { /* reads and compares; changes nothing */
     int64_t expect_count;      /* external: how many rows; -1 when expect_ids is meant */
     bool or_done; /* before an external run: `done_count` rows mean that it has run already */
     int64_t done_count;
+    const char *done_id; /* or_done, native formats: the ledger may have it, or lack it, already */
 };
 struct db_tool_lock_action { /* an external tool's own lock must be free, or it would wait for us */
     struct database_ref database;

@@ -133,6 +133,7 @@ static const struct field db_ledger_fields[] = {
     {.key = "done_count",
      .type = SHAPE_INT,
      .offset = offsetof(struct db_ledger_action, done_count)},
+    {.key = "done_id", .type = SHAPE_STRING, .offset = offsetof(struct db_ledger_action, done_id)},
 };
 const struct shape db_ledger_shape = SHAPE("db_ledger", db_ledger_action, db_ledger_fields);
 

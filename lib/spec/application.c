@@ -68,6 +68,8 @@ static const struct shape paths_shape = SHAPE(
 
 /* ---- releases ---- */
 
+#define URL_PATTERN "(https://|http://|file:///).+"
+#define URL_HELP    "an https:, http: or file:///absolute/path address"
 static const struct field artifact_fields[] = {
     {.key = "os",
      .type = SHAPE_NAME,
@@ -81,8 +83,8 @@ static const struct field artifact_fields[] = {
      .type = SHAPE_STRING,
      AT(artifact_spec, url),
      .required = true,
-     .pattern = "(https://|http://|file:///).+",
-     .pattern_help = "an https:, http: or file:///absolute/path address",
+     .pattern = URL_PATTERN,
+     .pattern_help = URL_HELP,
      .help = "Where the archive (tar.gz, tar.zst or zip) is fetched from."},
     {.key = "sha256",
      .type = SHAPE_STRING,
@@ -107,6 +109,30 @@ static const struct field notes_fields[] = {
      .help = "Ask for an acknowledgement before it is applied."},
 };
 static const struct shape notes_shape = SHAPE("notes", notes_spec, notes_fields);
+
+static const struct field scripts_fields[] = {
+    {.key = "database",
+     .type = SHAPE_NAME,
+     AT(scripts_spec, database),
+     .help = "Whose migrations they are; default: of every database."},
+    {.key = "url",
+     .type = SHAPE_STRING,
+     AT(scripts_spec, url),
+     .required = true,
+     .pattern = URL_PATTERN,
+     .pattern_help = URL_HELP,
+     .help = "An archive (dir: is inside of it then), or a plan that Mattermost saved."},
+    {.key = "sha256",
+     .type = SHAPE_STRING,
+     AT(scripts_spec, sha256),
+     .required = true,
+     .pattern = SHA256_PATTERN,
+     .pattern_help = SHA256_HELP,
+     .help = "Its SHA-256."},
+};
+static const struct shape scripts_shape =
+    SHAPE("scripts", scripts_spec, scripts_fields,
+          .help = "Migration files of a release that are not in its artifact.");
 
 static const struct field release_fields[] = {
     {.key = "version",
@@ -136,6 +162,13 @@ static const struct field release_fields[] = {
      AT(release_spec, notes),
      .shape = &notes_shape,
      .help = "What an operator should know before."},
+    {.key = "scripts",
+     .type = SHAPE_LIST,
+     AT(release_spec, scripts),
+     .scalar_ok = true,
+     .shape = &scripts_shape,
+     .max = 16,
+     .help = "Where its migration files are, when they are not in the artifact."},
 };
 static const struct shape release_shape = SHAPE("release", release_spec, release_fields);
 
@@ -175,6 +208,8 @@ static const struct shape layout_shape =
 
 static const char *const external_from_words[] = {"newer", NULL};
 
+#define ADVISORY_PATTERN "-?[0-9]{1,19}(,-?[0-9]{1,10})?"
+#define ADVISORY_HELP    "an advisory lock's key: a number, or two with a comma"
 static const struct field external_fields[] = {
     {.key = "from",
      .type = SHAPE_ENUM,
@@ -206,8 +241,8 @@ static const struct field external_fields[] = {
      AT(external_spec, lock_advisory),
      .scalar_ok = true,
      .max = 16,
-     .pattern = "-?[0-9]{1,19}(,-?[0-9]{1,10})?",
-     .pattern_help = "an advisory lock's key: a number, or two with a comma",
+     .pattern = ADVISORY_PATTERN,
+     .pattern_help = ADVISORY_HELP,
      .help = "The tool's own advisory lock keys, proved free before it starts."},
     {.key = "on", .type = SHAPE_NAME, AT(external_spec, on), .help = NODE_HELP},
     {.key = "partial_ok",
@@ -218,6 +253,42 @@ static const struct field external_fields[] = {
 static const struct shape external_shape =
     SHAPE("external migrator", external_spec, external_fields,
           .help = "A migrator of the application's own, started once.");
+
+static const struct field delegate_fields[] = {
+    {.key = "from",
+     .type = SHAPE_ENUM,
+     AT(external_spec, from),
+     .words = external_from_words,
+     .help = "Whose migrator runs: the newer release's, up and down."},
+    {.key = "up",
+     .type = SHAPE_EMBED,
+     AT(external_spec, up),
+     .required = true,
+     .scalar_ok = true,
+     .shape = &command_shape,
+     .help = "The command that applies one migration: ${migration.version} is its number."},
+    {.key = "down",
+     .type = SHAPE_EMBED,
+     AT(external_spec, down),
+     .scalar_ok = true,
+     .shape = &command_shape,
+     .help =
+         "The command that takes one back: ${migration.previous} is the number before it, 0 before "
+         "the first."},
+    {.key = "lock_advisory",
+     .type = SHAPE_STRINGS,
+     AT(external_spec, lock_advisory),
+     .scalar_ok = true,
+     .max = 16,
+     .pattern = ADVISORY_PATTERN,
+     .pattern_help = ADVISORY_HELP,
+     .help = "The tool's own advisory lock keys, proved free before it starts."},
+    {.key = "on", .type = SHAPE_NAME, AT(external_spec, on), .help = NODE_HELP},
+};
+static const struct shape delegate_shape =
+    SHAPE("delegate", external_spec, delegate_fields,
+          .help = "The application's own migrator, for migrations that are no SQL (goose's .go): "
+                  "started once for each, at its place in the order.");
 
 static const struct field migrations_fields[] = {
     {.key = "format",
@@ -240,6 +311,10 @@ static const struct field migrations_fields[] = {
      .type = SHAPE_OBJECT,
      AT(migrations_spec, external),
      .shape = &external_shape},
+    {.key = "delegate",
+     .type = SHAPE_OBJECT,
+     AT(migrations_spec, delegate),
+     .shape = &delegate_shape},
 };
 static const struct shape migrations_shape =
     SHAPE("migrations", migrations_spec, migrations_fields, .help = "How a database moves.");

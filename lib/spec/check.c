@@ -287,6 +287,9 @@ void check_together(const struct checker *a, const struct checker *b)
         if (m != NULL && m->external != NULL) {
             check_place(a, b, &m->external->on, m->external->on, false);
         }
+        if (m != NULL && m->delegate != NULL) {
+            check_place(a, b, &m->delegate->on, m->delegate->on, false);
+        }
     }
     for (size_t i = 0; i < app->extra_steps.count; i++) {
         const struct extra_step *step = LIST_AT(&app->extra_steps, const struct extra_step, i);

@@ -154,6 +154,17 @@ static void check_schemas(const struct checker *c, const struct application *app
     }
 }
 
+static void check_scripts(const struct checker *c, const struct application *app,
+                          const struct release_spec *release)
+{
+    for (size_t i = 0; i < release->scripts.count; i++) {
+        const struct scripts_spec *s = LIST_AT(&release->scripts, const struct scripts_spec, i);
+        if (s->database != NULL && !has_database(app, s->database)) {
+            complain_no_database(c, &s->database, "scripts", s->database, app);
+        }
+    }
+}
+
 static void check_releases(const struct checker *c, const struct application *app)
 {
     for (size_t i = 0; i < app->releases.count; i++) {
@@ -161,6 +172,7 @@ static void check_releases(const struct checker *c, const struct application *ap
         check_release_version(c, release);
         check_artifacts(c, release);
         check_schemas(c, app, release);
+        check_scripts(c, app, release);
     }
     check_duplicate_releases(c, app);
 }
@@ -216,6 +228,10 @@ static void check_migrations(const struct checker *c, const struct migrations_sp
             check_say(c, &m->external, "format: %s and external: exclude each other",
                       migration_format_words[m->format]);
         }
+        if (m->delegate != NULL && m->format != FORMAT_GOOSE) {
+            check_say(c, &m->delegate,
+                      "delegate: is for migrations that are no SQL, which only goose has");
+        }
         if (m->dir == NULL) {
             check_say(c, &m->format, "format: %s needs dir:, the folder of the migration files",
                       migration_format_words[m->format]);
@@ -224,6 +240,11 @@ static void check_migrations(const struct checker *c, const struct migrations_sp
     case FORMAT_EXTERNAL:
         if (m->external == NULL) {
             check_say(c, &m->format, "format: external needs external: with up, down and ledger");
+        }
+        if (m->delegate != NULL) {
+            check_say(c, &m->delegate,
+                      "delegate: belongs to format: goose; an external migrator runs everything "
+                      "itself");
         }
         if (m->dir != NULL) {
             check_say(

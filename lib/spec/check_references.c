@@ -8,7 +8,7 @@
 #include "lib/spec/node.h"
 
 struct reference_set {
-    bool node, layout, release, hop, database;
+    bool node, layout, release, hop, database, migration;
 };
 
 /* What has a value under a top-level key; other keys know cluster.name only. */
@@ -22,8 +22,14 @@ static const struct {
     {"service", {.node = true, .layout = true, .release = true, .database = true}},
     {"health", {.node = true, .layout = true, .release = true, .database = true}},
     {"extra_steps", {.node = true, .layout = true, .release = true, .hop = true, .database = true}},
-    /* in an Application: the commands of an external migrator */
-    {"databases", {.node = true, .layout = true, .release = true, .hop = true, .database = true}},
+    /* in an Application: the commands of an external migrator, or of what is delegated to one */
+    {"databases",
+     {.node = true,
+      .layout = true,
+      .release = true,
+      .hop = true,
+      .database = true,
+      .migration = true}},
     /* in a Cluster */
     {"check", {.release = true}},
     {"backup", {.database = true}},
@@ -36,6 +42,7 @@ struct looking {
 
 static const char *const hop_names[] = {"hop.from", "hop.to", "hop.schema_from", "hop.schema_to",
                                         "run"};
+static const char *const migration_names[] = {"migration.version", "migration.previous"};
 
 /* "db" of database.db.url; NULL when it is none. */
 static const char *database_of(struct arena *arena, const char *name)
@@ -103,6 +110,9 @@ static void complain_unknown(const struct looking *l, const char *name, const vo
     for (size_t i = 0; l->set.hop && i < ARRAY_SIZE(hop_names); i++) {
         known[count++] = hop_names[i];
     }
+    for (size_t i = 0; l->set.migration && i < ARRAY_SIZE(migration_names); i++) {
+        known[count++] = migration_names[i];
+    }
     for (size_t i = 0;
          l->set.database && spec->application != NULL && i < spec->application->databases.count;
          i++) {
@@ -156,6 +166,9 @@ static void seen(void *context, const char *name, const void *field)
                  (l->set.release && str_equal(name, "release.version"));
     for (size_t i = 0; l->set.hop && i < ARRAY_SIZE(hop_names); i++) {
         known = known || str_equal(name, hop_names[i]);
+    }
+    for (size_t i = 0; l->set.migration && i < ARRAY_SIZE(migration_names); i++) {
+        known = known || str_equal(name, migration_names[i]);
     }
     const char *database = l->set.database ? database_of(l->c->arena, name) : NULL;
     known = known || (database != NULL && database_exists(l->c->spec, database));

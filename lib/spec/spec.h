@@ -40,12 +40,20 @@ struct notes_spec {
     bool ack; /* an operator has to have seen it: apply asks for --ack */
 };
 
+/* Where migration files of a release come from, when not from its artifact. */
+struct scripts_spec {
+    const char *database; /* NULL: every one */
+    const char *url; /* an archive, or a saved plan of morph's (it adds what the others lack) */
+    const char *sha256;
+};
+
 struct release_spec {
     const char *version;
     struct list artifact;   /* of struct artifact_spec; a mapping alone is a list of one */
     struct pairs schema;    /* database -> number ("128") */
     struct pairs runs_with; /* database -> integer ranges ("126..128") */
     struct notes_spec *notes;
+    struct list scripts; /* of struct scripts_spec; a mapping alone is a list of one */
 };
 
 struct layout_spec {
@@ -56,7 +64,7 @@ struct layout_spec {
     int64_t keep_releases; /* 2 */
 };
 
-struct external_spec { /* an external migrator */
+struct external_spec { /* an external migrator; as `delegate:` without ledger and partial_ok */
     int from;          /* enum external_from */
     struct command up; /* runs in the newer release's tree */
     struct command down;
@@ -73,6 +81,7 @@ struct migrations_spec {
     const char *dir;    /* inside the artifact */
     const char *ledger; /* database_ref.ledger; NULL: the tool's own name */
     struct external_spec *external;
+    struct external_spec *delegate; /* runs the migrations of the format that are no SQL */
 };
 
 struct app_database_spec {

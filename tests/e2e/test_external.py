@@ -3,16 +3,14 @@
 The application is a few lines of shell, its database a real one, and every start of its migrator
 leaves a line in a file.
 """
-import hashlib
-import io
 import json
 import os
 import signal
-import tarfile
 
 import pytest
 
 from harness import Lockstep, wait_until
+from shelf_site import ShelfSite
 
 EXIT_PAUSED = 3
 TOOL_LOCK = 774411
@@ -31,84 +29,26 @@ DELETE FROM changes WHERE id > $1;
 SQL
 """
 
-APPLICATION = """\
-lockstep: 1
-kind: Application
-name: shelf
-versions: semver
-releases:
-{releases}
-layout: {{ path: "${{node.dir}}/app" }}
-service: {{ process: {{ command: [bin/serve], stop_within: 5s }}, within: 20s }}
-health:
-  - command: [bin/healthy]
-    consecutive: 1
-    every: 100ms
-    within: 20s
-databases:
-  main:
-    migrations:
+
+MIGRATIONS = f"""\
       external:
-        up: {{ command: [bin/migrate, "${{hop.schema_to}}"], env: {env} }}
-        down: {{ command: [bin/migrate, "${{hop.schema_to}}"], env: {env} }}
+        up: {{ command: [bin/migrate, "${{hop.schema_to}}"], env: ENV }}
+        down: {{ command: [bin/migrate, "${{hop.schema_to}}"], env: ENV }}
         on: n-1
         ledger: {{ table: changes, column: id }}
-        lock_advisory: ["{lock}"]
-"""
-
-CLUSTER = """\
-lockstep: 1
-kind: Cluster
-name: shelf-1
-application: shelf.yaml
-version: "{version}"
-nodes: [ {{ name: n-1, vars: {{ dir: "{dir}" }} }} ]
-databases: {{ main: {{ url: "{url}" }} }}
-strategy: all-at-once
-backup: {{ when: never }}
-"""
+        lock_advisory: ["{TOOL_LOCK}"]
+""".replace("ENV", '{ DATABASE_URL: "${database.main.url}", STARTS: "{starts}" }')
 
 
-class Site:
+class Site(ShelfSite):
     def __init__(self, top, server):
-        self.top, self.server = top, server
-        self.starts_file = top / "starts"
+        files = {version: {"bin/migrate": MIGRATE} for version in ROWS}
+        super().__init__(top, server, ROWS, files, MIGRATIONS)
         self.broken = top / "starts.broken"
         self.hangs = top / "starts.hangs"
-        server.drop_database("shelf")
-        server.create_database("shelf")
-        (top / "node").mkdir()
-        self.artifacts = {version: self.build(version) for version in ROWS}
-
-    def build(self, version):
-        path = self.top / f"shelf-{version}.tar.gz"
-        files = {"bin/serve": "#!/bin/sh\nexec sleep 1000\n", "bin/healthy": "#!/bin/sh\nexit 0\n",
-                 "bin/migrate": MIGRATE, "VERSION": version + "\n"}
-        with tarfile.open(path, "w:gz") as archive:
-            for name, text in files.items():
-                member = tarfile.TarInfo(name)
-                member.size, member.mode = len(text), 0o755
-                archive.addfile(member, io.BytesIO(text.encode()))
-        return path
-
-    def write(self, version):
-        releases = "\n".join(
-            f'  - {{ version: "{v}", schema: {{ main: {ROWS[v]} }}, artifact: {{ url: '
-            f'"file://{path}", sha256: {hashlib.sha256(path.read_bytes()).hexdigest()} }} }}'
-            for v, path in self.artifacts.items())
-        env = f'{{ DATABASE_URL: "${{database.main.url}}", STARTS: "{self.starts_file}" }}'
-        (self.top / "shelf.yaml").write_text(
-            APPLICATION.format(releases=releases, env=env, lock=TOOL_LOCK), encoding="utf-8")
-        cluster = self.top / "cluster.yaml"
-        cluster.write_text(CLUSTER.format(version=version, dir=self.top / "node",
-                                          url=self.server.url("shelf")), encoding="utf-8")
-        return cluster
-
-    def starts(self):
-        return self.starts_file.read_text(encoding="ascii").split()
 
     def rows(self):
-        return int(self.server.value("SELECT count(*) FROM changes", "shelf"))
+        return int(self.value("SELECT count(*) FROM changes"))
 
 
 @pytest.fixture

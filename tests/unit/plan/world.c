@@ -220,7 +220,7 @@ void world_rows(struct world *w, size_t count)
     }
 }
 
-void world_release(struct world *w, const char *version, size_t count)
+static struct known_release *add_release(struct world *w, const char *version)
 {
     const struct release_spec *release = application_release(w->spec.application, version);
     assert_non_null(release);
@@ -230,6 +230,47 @@ void world_release(struct world *w, const char *version, size_t count)
                                     LIST_AT(&release->artifact, struct artifact_spec, 0)->sha256,
                                 .bytes = 2000000,
                                 .unpacked_bytes = 5000000};
+    return r;
+}
+
+void world_release_files(struct world *w, const char *version, const struct migration_file *files)
+{
+    const struct app_database_spec *app =
+        LIST_AT(&w->spec.application->databases, struct app_database_spec, 0);
+    size_t count = 0;
+    while (files[count].name != NULL) {
+        count++;
+    }
+    struct known_release *r = add_release(w, version);
+    r->databases = ARENA_NEW(&w->arena, struct known_database);
+    r->databases[0].name = app->name;
+    r->database_count = 1;
+    struct error e = {0};
+    const struct migration_format *format =
+        migration_format_get((enum migration_format_kind)app->migrations->format);
+    assert_non_null(format);
+    int code = format->read(&w->arena, files, count, &r->databases[0].set, &e);
+    assert_string_equal(e.message, "");
+    assert_int_equal(code, 0);
+}
+
+void world_ids(struct world *w, const char *ids)
+{
+    struct observed_database *database = &w->inventory.databases[0];
+    const char **items = ARENA_ARRAY(&w->arena, strlen(ids) + 1, const char *);
+    size_t count = 0;
+    for (const char *p = ids; *p != '\0';) {
+        size_t len = strcspn(p, " ");
+        items[count++] = arena_strndup(&w->arena, p, len);
+        p += len + (p[len] == ' ' ? 1 : 0);
+    }
+    database->ledger_exists = true;
+    database->applied = (struct strings){items, count};
+}
+
+void world_release(struct world *w, const char *version, size_t count)
+{
+    struct known_release *r = add_release(w, version);
     if (count > 0) {
         r->databases = ARENA_NEW(&w->arena, struct known_database);
         r->databases[0] = (struct known_database){"main", guestbook_set(w, count)};

@@ -31,6 +31,10 @@ void world_ledger(struct world *w, size_t count);
 void world_rows(struct world *w, size_t count);
 /* A release whose artifact brings the guestbook's first `count` migrations. */
 void world_release(struct world *w, const char *version, size_t count);
+/* A release whose artifact brings these files for the only database; `files` ends with a NULL name. */
+void world_release_files(struct world *w, const char *version, const struct migration_file *files);
+/* The ledger of the only database holds these ids; `ids` has blanks between them. */
+void world_ids(struct world *w, const char *ids);
 int world_compile(struct world *w, const char *to);
 /* Compiles and renders; fails the test on a complaint. */
 const char *world_render(struct world *w, const char *to);

@@ -53,6 +53,21 @@ static void native_ledger(struct fixture *f)
     assert_int_equal(ledger(f, a), E_CONFLICT);
     assert_has(f->error.message, "lacking: c");
     assert_has(f->error.message, "not expected: b");
+    /* Before a delegated migration: it may have run already, and nothing else may. */
+    const char *and_b[] = {"a"};
+    a.or_done = true;
+    a.done_id = "b";
+    a.expect_ids = (struct strings){.items = and_b, .count = 1};
+    assert_ok(ledger(f, a));
+    assert_string_equal(f->act.facts, "{\"already\":true,\"rows\":2}");
+    a.done_id = "c";
+    assert_int_equal(ledger(f, a), E_CONFLICT);
+    const char *without_c[] = {"a", "b", "c"}; /* on the way down */
+    a.expect_ids = (struct strings){.items = without_c, .count = 3};
+    assert_ok(ledger(f, a));
+    assert_string_equal(f->act.facts, "{\"already\":true,\"rows\":2}");
+    a.done_id = "b";
+    assert_int_equal(ledger(f, a), E_CONFLICT);
 }
 
 static void a_native_ledger_is_compared_by_its_set(void **state)

@@ -1,0 +1,98 @@
+"""A small site on one node: an application of a few lines of shell on a PostgreSQL database.
+
+Owns: the directory of the site (releases, the node's own directory, the YAML) and its database.
+Refuses: to change anything that Lockstep is meant to change.
+"""
+import hashlib
+import io
+import tarfile
+
+CLUSTER_NAME = "shelf-1"
+
+APPLICATION = """\
+lockstep: 1
+kind: Application
+name: shelf
+versions: semver
+releases:
+{releases}
+layout: {{ path: "${{node.dir}}/app" }}
+service: {{ process: {{ command: [bin/serve], stop_within: 5s }}, within: 20s }}
+health:
+  - command: [bin/healthy]
+    consecutive: 1
+    every: 100ms
+    within: 20s
+databases:
+  main:
+    migrations:
+{migrations}"""
+
+CLUSTER = """\
+lockstep: 1
+kind: Cluster
+name: shelf-1
+application: shelf.yaml
+version: "{version}"
+nodes: [ {{ name: n-1, vars: {{ dir: "{dir}" }} }} ]
+databases: {{ main: {{ url: "{url}" }} }}
+strategy: all-at-once
+backup: {{ when: never }}
+"""
+
+
+class ShelfSite:
+    """schemas: {version: its number}.  files: {version: {path: text}} beside the service's own.
+    migrations: YAML, with {starts} for the file that a migrator leaves a line in."""
+
+    def __init__(self, top, server, schemas, files, migrations):
+        self.top, self.server, self.schemas = top, server, schemas
+        self.starts_file = top / "starts"
+        self.scripts = {}  # version: (path, digest) of migration files beside the artifact
+        self.migrations = migrations.replace("{starts}", str(self.starts_file))
+        server.drop_database("shelf")
+        server.create_database("shelf")
+        (top / "node").mkdir()
+        self.artifacts = {version: self.build(version, files[version]) for version in schemas}
+
+    def build(self, version, files):
+        path = self.top / f"shelf-{version}.tar.gz"
+        files = {"bin/serve": "#!/bin/sh\nexec sleep 1000\n", "bin/healthy": "#!/bin/sh\nexit 0\n",
+                 "VERSION": version + "\n", **files}
+        with tarfile.open(path, "w:gz") as archive:
+            for name, text in files.items():
+                member = tarfile.TarInfo(name)
+                member.size, member.mode = len(text), 0o755
+                archive.addfile(member, io.BytesIO(text.encode()))
+        return path
+
+    def write(self, version):
+        """Both files; returns the Cluster's path."""
+        releases = "\n".join(
+            f'  - {{ version: "{v}", schema: {{ main: {number} }}, artifact: {{ url: "file://'
+            f'{self.artifacts[v]}", sha256: {self.digest(v)} }}{self.scripts_of(v)} }}'
+            for v, number in self.schemas.items())
+        (self.top / "shelf.yaml").write_text(
+            APPLICATION.format(releases=releases, migrations=self.migrations), encoding="utf-8")
+        cluster = self.top / "cluster.yaml"
+        cluster.write_text(CLUSTER.format(version=version, dir=self.top / "node",
+                                          url=self.server.url("shelf")), encoding="utf-8")
+        return cluster
+
+    def scripts_of(self, version):
+        if version not in self.scripts:
+            return ""
+        path, digest = self.scripts[version]
+        return f', scripts: {{ url: "file://{path}", sha256: {digest} }}'
+
+    def digest(self, version):
+        return hashlib.sha256(self.artifacts[version].read_bytes()).hexdigest()
+
+    def starts(self):
+        """What each start of the migrator was given."""
+        if not self.starts_file.exists():
+            return []
+        return self.starts_file.read_text(encoding="ascii").splitlines()
+
+    def value(self, sql):
+        return self.server.value(sql, "shelf")
