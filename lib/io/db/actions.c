@@ -327,9 +327,15 @@ static int sql_once(struct act *act, const struct db_sql_action *a, struct error
 int act_db_sql(struct act *act, const struct action *action, struct error *e)
 {
     const struct db_sql_action *a = action->sql;
-    struct script_facts facts = script_look(
-        (struct bytes){.data = (const uint8_t *)a->statement, .len = strlen(a->statement)});
-    if (facts.controls_transactions) {
+    struct script script;
+    bool controls = false;
+    script_read(act->arena,
+                (struct bytes){.data = (const uint8_t *)a->statement, .len = strlen(a->statement)},
+                DB_POSTGRES, &script);
+    for (size_t i = 0; i < script.count; i++) {
+        controls = controls || statement_controls(&script.items[i]);
+    }
+    if (controls) {
         return error_set(e, E_INVALID,
                          "database %s: the statement begins or ends a transaction; it runs in one "
                          "of Lockstep's own, "

@@ -162,6 +162,18 @@ static int by_bytes(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+bool db_ledger_has(const struct db_ledger *ledger, const struct migration_item *item, int format)
+{
+    if (ledger->ids.count == 0) {
+        return false;
+    }
+    if (format == FORMAT_GOLANG_MIGRATE) { /* its one row means all up to it */
+        return item->version <= strtoll(ledger->ids.items[0], NULL, 10);
+    }
+    return bsearch(&item->id, ledger->ids.items, ledger->ids.count, sizeof(char *), by_bytes) !=
+           NULL;
+}
+
 static int read_external(struct db_session *s, struct arena *arena, const struct ledger *ledger,
                          struct db_ledger *ret, struct error *e)
 {

@@ -97,6 +97,9 @@ int db_ledger_refuse(struct db_session *s, const char *format, struct error *e);
 int db_tool_lock_state(struct db_session *s, struct arena *arena, int format,
                        struct db_lock_state *ret, struct error *e);
 
+/* Does the ledger say that this migration is applied? A mark (ledger->mark) is not looked at. */
+bool db_ledger_has(const struct db_ledger *ledger, const struct migration_item *item, int format);
+
 /* Reads a ledger of a native format, or an external one by table and column. Missing: exists is false. */
 int db_ledger_read(struct db_session *s, struct arena *arena, int format,
                    const struct ledger *external, struct db_ledger *ret, struct error *e);

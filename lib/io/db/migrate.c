@@ -1,14 +1,20 @@
 /*
- * Owns the running of a format's scripts, each once. What can be wrapped commits together with its ledger row and
- * its evidence; for the rest an intent goes first. After any break it looks before it runs anything, and refuses to
- * guess.
+ * Owns the running of a step's migrations, each once. At the start of every session it reads what stands there: the
+ * ledger, this step's evidence, the intents of whoever was here before. What to do about an intent is decided in
+ * judge.c; how one migration is carried out stands in execute.c.
  *
  *              look                          effect, ledger, evidence: one COMMIT
- *   (start) ──────────> not run, wrappable ──────────────────────────────────────> done
- *              │
- *              ├──────> not run, not wrappable ── intent ── script ── ledger + evidence ──> done
- *              ├──────> evidence, or in the ledger already ────────────────────────────────> skipped
- *              └──────> intent without evidence ── a person decides (E_UNKNOWN); a later attempt runs it again
+ *   (start) ──────────> not run, one transaction ────────────────────────────────────> done
+ *      │       │
+ *      │       ├──────> not run, several units ── intent ── unit … unit ── outcome ──> done
+ *      │       ├──────> evidence, or in the ledger already ──────────────────────────> skipped
+ *      │       └──────> intent ── judge ─┬─ it did not run, or again is safe ── go on at that unit
+ *      │                                 ├─ it ran ── go on behind it
+ *      │                                 ├─ an invalid index ── drop it ── go on at that unit
+ *      │                                 └─ cannot be told ── a person (E_UNKNOWN); a later attempt is the answer
+ *      └─ an intent or a tool's mark of what is not in this step: E_CONFLICT before anything runs
+ *
+ * A session that is lost anywhere: back to (start) with a new one, until the deadline.
  */
 #include "lib/io/db/migrate.h"
 
@@ -19,24 +25,30 @@
 
 #include "lib/base/str.h"
 #include "lib/io/db/db.h"
+#include "lib/io/db/execute.h"
 #include "lib/io/db/hold.h"
-#include "lib/io/db/script.h"
+#include "lib/io/db/judge.h"
 #include "lib/io/platform/files.h"
 #include "lib/io/platform/process.h"
-#include "lib/migration/migration.h"
 
-#define RETRY_MS        200
-#define STATEMENT_CHARS 120
+#define RETRY_MS 200
 
 struct migrate {
     struct act *act;
     const struct db_migrate_action *action;
     const struct db_format *format;
-    const struct db_trace *trace;
+    const struct migration_format *texts;
+    struct db_migrate_tuning tuning;
     struct db_session session;
+    struct waits waits;
     struct arena session_arena; /* given back with every session */
     struct arena scratch;       /* given back with every item */
-    struct db_ledger ledger;    /* as read when the session was opened; act's arena */
+    /* As read when the session was opened; session_arena. Afterwards nobody else writes. */
+    struct db_ledger ledger;
+    struct db_evidence *evidence;
+    size_t evidence_count;
+    struct db_intent *intents;
+    size_t intents_count;
     bool temporary;
     uint64_t ran, skipped;
 };
@@ -77,30 +89,123 @@ int db_work_close(struct act *act, struct db_session *s, const struct database_r
     return rc;
 }
 
-static bool in_ledger(const struct migrate *m, const char *id)
+/* ---- what stands there ---- */
+
+static const struct db_evidence *evidence_of(const struct migrate *m, const char *id)
 {
-    for (size_t i = 0; i < m->ledger.ids.count; i++) {
-        if (strcmp(m->ledger.ids.items[i], id) == 0) {
+    size_t low = 0;
+    size_t high = m->evidence_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct db_evidence *evidence = &m->evidence[middle];
+        int r = strcmp(evidence->item, id);
+        r = r != 0 ? r : (int)evidence->down - (int)m->action->down;
+        if (r == 0) {
+            return evidence;
+        }
+        low = r < 0 ? middle + 1 : low;
+        high = r < 0 ? high : middle;
+    }
+    return NULL;
+}
+
+static const struct db_intent *intent_of(const struct migrate *m, const char *id, bool down)
+{
+    for (size_t i = 0; i < m->intents_count; i++) {
+        if (m->intents[i].down == down && str_equal(m->intents[i].item, id)) {
+            return &m->intents[i];
+        }
+    }
+    return NULL;
+}
+
+static bool in_action(const struct migrate *m, const char *id)
+{
+    const struct migration_item *items = m->action->items.items;
+    for (size_t i = 0; i < m->action->items.count; i++) {
+        if (str_equal(items[i].id, id)) {
             return true;
         }
     }
     return false;
 }
 
-static int read_ledger(struct migrate *m, struct error *e)
+/* The tool's own mark, where no intent of ours explains it: an end that the real tool did not come to. */
+static bool foreign_mark(const struct migrate *m)
 {
-    return db_ledger_read(&m->session, m->act->arena, m->action->format, NULL, &m->ledger, e);
+    return m->ledger.mark != DB_MARK_NONE && m->intents_count == 0;
+}
+
+/* What was begun and is not in this step would be built upon: nothing runs before a person has said what it is. */
+static int refuse_unsettled(struct migrate *m, struct error *e)
+{
+    for (size_t i = 0; i < m->intents_count; i++) {
+        const struct db_intent *intent = &m->intents[i];
+        if (!in_action(m, intent->item)) {
+            return error_set(e, E_CONFLICT,
+                             "database %s: %s was begun %s (run %.40s, %s) and stopped at line %d: "
+                             "%.100s … It is not part of this step, and nothing runs before it is "
+                             "settled: `lockstep db` offers retry, mark-applied, mark-reverted "
+                             "and down",
+                             m->action->database.name, intent->file, intent->at, intent->run,
+                             intent->down ? "down" : "up", intent->progress.line,
+                             intent->progress.statement);
+        }
+    }
+    if (foreign_mark(m) && !(m->action->down && in_action(m, m->ledger.mark_id))) {
+        return error_set(e, E_CONFLICT,
+                         "database %s: the ledger of %s says of migration %s: %.160s. Lockstep did "
+                         "not begin it, and nothing runs before it is settled: look at what it "
+                         "made; `lockstep db` offers retry, mark-applied, mark-reverted and down",
+                         m->action->database.name, m->format->name, m->ledger.mark_id,
+                         m->ledger.mark_words);
+    }
+    return 0;
+}
+
+/* A worker of another run may still be at work on the server though its client is dead. */
+static int end_earlier_workers(struct migrate *m, struct error *e)
+{
+    struct act *act = m->act;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < m->intents_count; i++) {
+        const struct db_intent *intent = &m->intents[i];
+        if (!str_equal(intent->run, act->run) || !str_equal(intent->step, act->step)) {
+            rc = m->session.engine->sole_worker(&m->session, intent->run, intent->step,
+                                                act->deadline_ms, e);
+        }
+    }
+    return rc;
+}
+
+static int read_state(struct migrate *m, struct error *e)
+{
+    struct db_session *s = &m->session;
+    const char *ledger = db_ledger_name(s, m->action->format, &m->session_arena);
+    int rc = db_ledger_read(s, &m->session_arena, m->action->format, NULL, &m->ledger, e);
+    if (rc == 0) {
+        rc = db_evidence_read(s, &m->session_arena, m->act->run, m->act->step, &m->evidence,
+                              &m->evidence_count, e);
+    }
+    if (rc == 0) {
+        rc = db_intents_read(s, &m->session_arena, ledger, &m->intents, &m->intents_count, e);
+    }
+    if (rc == 0) {
+        rc = refuse_unsettled(m, e);
+    }
+    return rc == 0 ? end_earlier_workers(m, e) : rc;
 }
 
 static int open_session(struct migrate *m, struct error *e)
 {
     m->session = (struct db_session){.arena = &m->session_arena};
-    int rc = db_work_open(m->act, &m->session, &m->action->database, m->action->format, m->trace,
-                          &m->temporary, e);
+    int rc = db_work_open(m->act, &m->session, &m->action->database, m->action->format,
+                          m->tuning.trace, &m->temporary, e);
     if (rc == 0) {
+        waits_watch(&m->waits, &m->session);
         rc = m->format->ledger_create(&m->session, e);
     }
-    return rc == 0 ? read_ledger(m, e) : rc;
+    return rc == 0 ? read_state(m, e) : rc;
 }
 
 static void close_session(struct migrate *m)
@@ -109,301 +214,229 @@ static void close_session(struct migrate *m)
     arena_deinit(&m->session_arena);
 }
 
-static int ledger_row(struct migrate *m, const struct migration_item *item, struct error *e)
-{
-    return m->action->down ? m->format->ledger_down(&m->session, item, e)
-                           : m->format->ledger_up(&m->session, item, e);
-}
+/* ---- one migration ---- */
 
-/* An error of the server inside a script, told with the file's name and line. */
-static int blame(struct migrate *m, const struct migration_item *item, int rc, struct error *e)
-{
-    if (rc == E_UNAVAILABLE || m->session.fault.fenced) {
-        return rc;
-    }
-    char at[32] = "";
-    if (m->session.fault.line > 0) {
-        snprintf(at, sizeof(at), ":%d", m->session.fault.line);
-    }
-    error_wrap(e, "%s%s", item->file, at);
-    return rc;
-}
-
-/* Words can hide it (a procedure that commits): what ran has run, and nothing says so. The intent that a bare script
- * has before it goes in after it here, asked already: only a later attempt, a person's answer, runs it once more. */
-static int broke_out(struct migrate *m, const struct migration_item *item,
-                     const struct db_work *work, struct error *e)
-{
-    int rc = db_intent_remove(&m->session, work, e);
-    if (rc == 0) {
-        rc = db_intent_add(&m->session, work, &(struct db_progress){0}, e);
-    }
-    if (rc == 0) {
-        rc = db_intent_asked(&m->session, work, e);
-    }
-    if (rc < 0) {
-        error_wrap(e, "%s ended our transaction by itself, and its intent could not be written",
-                   item->file);
-        return E_UNKNOWN; /* not E_UNAVAILABLE: looking again would run it again */
-    }
-    return error_set(e, E_UNKNOWN,
-                     "%s ended our transaction by itself: its statements have run, and the ledger "
-                     "does not say so. A retry would run it a second time. Abort the run and look "
-                     "at what it made: undo that and mark the script as nontransactional, or %s "
-                     "\"%s\" in the ledger. Then plan and apply again: a new plan goes on from "
-                     "the ledger",
-                     item->file, m->action->down ? "take back" : "enter", item->id);
-}
-
-/* `asked`: an intent of an earlier attempt stands, which goes together with the outcome. */
-static int run_wrapped(struct migrate *m, const struct migration_item *item, const char *sql,
-                       const struct db_work *work, bool asked, struct error *e)
-{
-    struct db_session *s = &m->session;
-    int rc = db_begin(s, e);
-    if (rc == 0) {
-        rc = db_exec(s, sql, e);
-        if (rc < 0) {
-            blame(m, item, rc, e);
-        } else if (!s->engine->in_transaction(s)) {
-            return broke_out(m, item, work, e);
-        }
-    }
-    if (rc == 0) {
-        rc = ledger_row(m, item, e);
-    }
-    if (rc == 0) {
-        rc = db_evidence_add(s, work, DB_HOW_RAN, e);
-    }
-    if (rc == 0 && asked) {
-        rc = db_intent_remove(s, work, e);
-    }
-    if (rc == 0) {
-        rc = db_commit(s, e);
-    }
-    if (rc < 0) {
-        db_rollback(s);
-    }
-    return rc;
-}
-
-static int write_outcome(struct migrate *m, const struct migration_item *item,
-                         const struct db_work *work, bool with_ledger, struct error *e)
-{
-    struct db_session *s = &m->session;
-    int rc = db_begin(s, e);
-    if (rc == 0 && with_ledger) {
-        rc = ledger_row(m, item, e);
-    }
-    if (rc == 0) {
-        rc = db_evidence_add(s, work, DB_HOW_RAN, e);
-    }
-    if (rc == 0) {
-        rc = db_intent_remove(s, work, e);
-    }
-    if (rc == 0) {
-        rc = db_commit(s, e);
-    }
-    if (rc < 0) {
-        db_rollback(s);
-    }
-    return rc;
-}
-
-/* A script that failed by the server's own word. One statement alone has not happened; of several some may have. */
-static int script_failed(struct migrate *m, const struct migration_item *item,
-                         const struct script_facts *facts, const struct db_work *work, int rc,
-                         struct error *e)
-{
-    blame(m, item, rc, e);
-    struct db_session *s = &m->session;
-    db_rollback(s); /* the script's own BEGIN */
-    struct error second = {0};
-    if (facts->statements <= 1) {
-        return db_intent_remove(s, work, &second) < 0
-                   ? error_set(e, second.code, "%s", second.message)
-                   : rc;
-    }
-    struct error first = *e;
-    if (db_intent_asked(s, work, &second) < 0) {
-        return error_set(e, second.code, "%s", second.message);
-    }
-    return error_set(e, E_UNKNOWN,
-                     "%s. It cannot be wrapped in a transaction: what stands before that line may "
-                     "have run. Look, undo or finish it by hand, then retry",
-                     first.message);
-}
-
-static int run_bare(struct migrate *m, const struct migration_item *item, const char *sql,
-                    const struct script_facts *facts, const struct db_work *work, struct error *e)
-{
-    struct db_session *s = &m->session;
-    int rc = db_intent_remove(s, work, e);
-    if (rc == 0) {
-        rc = db_intent_add(s, work, &(struct db_progress){0}, e);
-    }
-    if (rc < 0) {
-        return rc;
-    }
-    rc = db_exec(s, sql, e);
-    if (rc < 0 && !s->lost) {
-        return script_failed(m, item, facts, work, rc, e);
-    }
-    if (rc < 0) {
-        return rc; /* the next session looks */
-    }
-    if (s->engine->in_transaction(s)) {
-        db_rollback(s);
-        db_intent_asked(s, work, NULL);
-        return error_set(
-            e, E_UNKNOWN,
-            "%s begins a transaction and does not end it: its last part was rolled back. "
-            "Correct the script, look at its effect, then retry",
-            item->file);
-    }
-    return write_outcome(m, item, work, true, e);
-}
-
-static const char *first_words(struct arena *arena, const char *sql,
-                               const struct script_facts *facts)
-{
-    const char *text = facts->first.data != NULL ? (const char *)facts->first.data : sql;
-    char *words = arena_strndup(arena, text, strnlen(text, STATEMENT_CHARS));
-    for (char *p = words; *p != '\0'; p++) {
-        *p = (unsigned char)*p < ' ' ? ' ' : *p;
-    }
-    return words;
-}
-
-/* An intent without evidence. *ret_run: a person has answered. */
-static int judge_intent(struct migrate *m, const struct migration_item *item, const char *sql,
-                        const struct script_facts *facts, const struct db_work *work,
-                        const struct db_intent *intent, bool *ret_run, struct error *e)
-{
-    if (intent->asked_attempt != 0 && str_equal(intent->asked_run, work->run) &&
-        work->attempt > intent->asked_attempt) {
-        *ret_run = true;
-        return 0;
-    }
-    int rc = db_intent_asked(&m->session, work, e);
-    if (rc < 0) {
-        return rc;
-    }
-    return error_set(e, E_UNKNOWN,
-                     "%s may or may not have run (started %s by server process %" PRId64
-                     ", and no outcome is written). The statement is: %s … Look at what it makes "
-                     "(for an index: pg_index.indisvalid), undo what is half-done, then retry",
-                     item->file, intent->at, intent->backend_pid,
-                     first_words(&m->scratch, sql, facts));
-}
-
-static int read_script(struct migrate *m, const struct migration_item *item, char **ret,
-                       size_t *ret_len, struct error *e)
+static int read_script(struct migrate *m, const struct migration_item *item, struct bytes *ret,
+                       struct error *e)
 {
     const char *path = NULL;
+    char *text = NULL;
+    size_t len = 0;
     int rc = m->act->blob(m->act, item->sha256, &path, e);
     if (rc == 0) {
-        rc = file_read(&m->scratch, path, LIMIT_MIGRATION_BYTES, ret, ret_len, e);
+        rc = file_read(&m->scratch, path, LIMIT_MIGRATION_BYTES, &text, &len, e);
+    }
+    if (rc == 0 && strlen(text) != len) {
+        rc = error_set(e, E_INVALID, "it holds a NUL byte: it is no SQL script");
     }
     if (rc < 0) {
         error_wrap(e, "%s", item->file);
         return rc;
     }
-    assert(*ret != NULL);
-    if (strlen(*ret) != *ret_len) {
-        return error_set(e, E_INVALID, "%s holds a NUL byte: it is no SQL script", item->file);
-    }
+    *ret = (struct bytes){.data = (const uint8_t *)text, .len = len};
     return 0;
 }
 
-static int find_intent(struct db_session *s, struct arena *arena, const struct db_work *work,
-                       struct db_intent *ret, struct error *e)
+static int read_units(struct migrate *m, const struct migration_item *item, struct units *ret,
+                      struct error *e)
 {
-    struct db_intent *list = NULL;
-    size_t count = 0;
-    int rc = db_intents_read(s, arena, work->ledger, &list, &count, e);
-    for (size_t i = 0; rc == 0 && i < count; i++) {
-        if (str_equal(list[i].item, work->item) && list[i].down == work->down) {
-            *ret = list[i];
-        }
+    struct migration_pieces pieces = {0};
+    struct bytes text = {0};
+    int rc = item->sha256 != NULL ? read_script(m, item, &text, e) : 0;
+    if (rc == 0 && item->sha256 != NULL) {
+        rc = m->texts->pieces != NULL
+                 ? m->texts->pieces(&m->scratch, text, m->action->down, &pieces, e)
+                 : migration_whole(&m->scratch, text, m->action->down, &pieces, e);
+    }
+    const struct db_engine *engine = m->session.engine;
+    struct units_rules rules = {.engine = engine->kind,
+                                .schema_in_transactions = engine->schema_in_transactions,
+                                .transactional = item->transactional};
+    if (rc == 0) {
+        rc = units_of(&m->scratch, &pieces, &rules, ret, e);
+    }
+    if (rc < 0 && item->sha256 != NULL && !str_starts(e->message, item->file)) {
+        error_wrap(e, "%s", item->file);
     }
     return rc;
+}
+
+static bool answered(const struct act *act, const struct db_intent *intent)
+{
+    return intent->asked_attempt != 0 && act->attempt > intent->asked_attempt &&
+           str_equal(intent->asked_run, act->run) && str_equal(intent->asked_step, act->step);
+}
+
+static bool session_lost(const struct units *units, size_t at)
+{
+    for (size_t i = 0; i < at && i < units->count; i++) {
+        if (units->items[i].keeps) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Looks at the schema, as far as the unit's intent has something to compare with. */
+static int see(struct execute *x, const struct unit *unit, const char *was, struct judge_case *ret,
+               struct error *e)
+{
+    const char *now = "";
+    int rc = unit->kind == UNIT_ALONE && !str_empty(was) ? execute_state(x, unit, &now, e) : 0;
+    ret->seen = str_empty(was) || str_empty(now) ? JUDGE_BLIND
+                : str_equal(was, now)            ? JUDGE_SAME
+                                                 : JUDGE_CHANGED;
+    ret->index = ret->seen != JUDGE_BLIND && !str_starts(was, "schema ");
+    ret->index_drop = unit->index_drop;
+    ret->index_was = !str_equal(was, "none");
+    ret->index_is = !str_equal(now, "none");
+    ret->index_valid = str_starts(now, "valid ");
+    const char *id_was = strchr(was, ' ');
+    const char *id_now = strchr(now, ' ');
+    ret->index_same = id_was != NULL && id_now != NULL && str_equal(id_was, id_now);
+    return rc;
+}
+
+/* What became of the unit at which the intent stopped. *ret_from: where to go on; `units->count`: nothing is left. */
+static int judge_intent(struct migrate *m, struct execute *x, const struct db_intent *intent,
+                        size_t *ret_from, struct error *e)
+{
+    const struct units *units = &x->units;
+    size_t at = MIN((size_t)intent->progress.done, units->count - 1);
+    const struct unit *unit = &units->items[at];
+    struct judge_case c = {.other_text = !str_equal(intent->digest, x->work.digest),
+                           .unknown = str_equal(intent->progress.state, EXECUTE_UNKNOWN),
+                           .session_lost = session_lost(units, at),
+                           .answered = answered(m->act, intent),
+                           .kind = unit->kind,
+                           .atomic = unit->atomic,
+                           .schema_only = unit->schema_only,
+                           .surely = unit->surely,
+                           .repeatable = unit->repeatable};
+    int rc = c.other_text || c.unknown ? 0 : see(x, unit, intent->progress.state, &c, e);
+    if (rc < 0) {
+        return rc;
+    }
+    const char *why = "";
+    enum judge_verdict verdict = judge(&c, &why);
+    if (verdict != JUDGE_ASK) {
+        act_log(m->act, "%s: begun %s, stopped at line %d; %s", x->item->file, intent->at,
+                unit->line, why);
+    }
+    switch (verdict) {
+    case JUDGE_ASK:
+        return execute_ask(x, unit, why, e);
+    case JUDGE_CLEAN:
+        rc = execute_clean(x, unit, intent->progress.state, e);
+        break;
+    case JUDGE_RAN:
+        at++;
+        break;
+    case JUDGE_RESTART:
+        at = 0;
+        break;
+    case JUDGE_RUN:
+        break;
+    }
+    *ret_from = at;
+    return rc == 0 ? execute_session(x, at, e) : rc;
+}
+
+static int run_from(struct execute *x, size_t from, struct error *e)
+{
+    return from < x->units.count ? execute_units(x, from, e) : execute_outcome(x, e);
+}
+
+/* Half-way, or not begun: runs what is left of it. */
+static int run_item(struct migrate *m, struct execute *x, const struct db_intent *intent,
+                    struct error *e)
+{
+    int rc = read_units(m, x->item, &x->units, e);
+    size_t from = 0;
+    if (rc == 0 && intent != NULL) {
+        rc = judge_intent(m, x, intent, &from, e);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    int64_t started = process_clock_ms();
+    m->waits.file = x->item->file;
+    rc = run_from(x, from, e);
+    if (rc == 0) {
+        m->ran++;
+        act_log(m->act, "%s: done in %" PRId64 " ms", x->item->file, process_clock_ms() - started);
+    }
+    return rc;
+}
+
+static int refuse_evidence(struct migrate *m, const struct migration_item *item,
+                           const struct db_evidence *evidence, bool is_so, struct error *e)
+{
+    return error_set(e, E_CONFLICT,
+                     "%s: the evidence says that step %s ran %s at %s, but %s. Somebody "
+                     "changed one of them: look "
+                     "before you go on",
+                     item->file, m->act->step, is_so ? "another text" : "it", evidence->at,
+                     is_so ? "the plan holds a different script" : "the ledger says otherwise");
 }
 
 /* Looks first; then runs what has not run. */
-static int run_item(struct migrate *m, const struct migration_item *item, struct error *e)
+static int do_item(struct migrate *m, const struct migration_item *item, struct error *e)
 {
-    struct db_session *s = &m->session;
     struct act *act = m->act;
-    struct db_work work = {.run = act->run,
-                           .step = act->step,
-                           .item = item->id,
-                           .digest = item->sha256,
-                           .ledger = db_ledger_name(s, m->action->format, &m->scratch),
-                           .file = item->file,
-                           .down = m->action->down,
-                           .fence = act->fence,
-                           .attempt = act->attempt};
-    struct db_evidence evidence = {0};
-    struct db_intent intent = {0};
-    int rc = db_evidence_find(s, &m->scratch, &work, &evidence, e);
-    if (rc < 0) {
-        return rc;
+    bool down = m->action->down;
+    const struct db_intent *intent = intent_of(m, item->id, down);
+    bool opposite = intent_of(m, item->id, !down) != NULL;
+    bool marked = m->ledger.mark != DB_MARK_NONE &&
+                  (intent != NULL || opposite || str_equal(m->ledger.mark_id, item->id));
+    bool half = marked || opposite;
+    bool is_so = db_ledger_has(&m->ledger, item, m->action->format) != down;
+    const struct db_evidence *evidence = evidence_of(m, item->id);
+    const char *digest = item->sha256 != NULL ? item->sha256 : "";
+    if (evidence != NULL && !half && intent == NULL &&
+        (!is_so ||
+         (str_equal(evidence->how, DB_HOW_RAN) && !str_equal(evidence->digest, digest)))) {
+        return refuse_evidence(m, item, evidence, is_so, e);
     }
-    bool is_so = in_ledger(m, item->id) != m->action->down;
-    if (evidence.found && (!str_equal(evidence.digest, item->sha256) || !is_so)) {
-        return error_set(e, E_CONFLICT,
-                         "%s: the evidence says that step %s ran %s at %s, but %s. Somebody "
-                         "changed one of them: look "
-                         "before you go on",
-                         item->file, act->step, is_so ? "another text" : "it", evidence.at,
-                         is_so ? "the plan holds a different script" : "the ledger says otherwise");
-    }
-    if (!evidence.found) {
-        rc = find_intent(s, &m->scratch, &work, &intent, e);
-    }
-    if (rc == 0 && is_so) {
+    struct execute x = {.act = act,
+                        .session = &m->session,
+                        .format = m->format,
+                        .database = &m->action->database,
+                        .item = item,
+                        .arena = &m->scratch,
+                        .waits = &m->waits,
+                        .down = down,
+                        .moves_ledger = !is_so || (intent != NULL && marked && !opposite),
+                        .intent = intent != NULL,
+                        .opposite = opposite,
+                        .begun = false};
+    x.work = (struct db_work){.run = act->run,
+                              .step = act->step,
+                              .item = item->id,
+                              .digest = digest,
+                              .ledger = db_ledger_name(&m->session, m->action->format, &m->scratch),
+                              .file = item->file,
+                              .down = down,
+                              .fence = act->fence,
+                              .attempt = act->attempt};
+    if (is_so && !half) {
         m->skipped++;
-        act_log(act, "%s: %s already", item->file, m->action->down ? "not applied" : "applied");
-        return intent.found ? write_outcome(m, item, &work, false, e) : 0;
+        act_log(act, "%s: %s already", item->file, down ? "not applied" : "applied");
+        return intent != NULL ? db_intent_remove(&m->session, &x.work, e) : 0;
     }
-    if (rc < 0) {
-        return rc;
-    }
-    char *sql = NULL;
-    size_t len = 0;
-    rc = read_script(m, item, &sql, &len, e);
-    if (rc < 0) {
-        return rc;
-    }
-    assert(sql != NULL);
-    struct script_facts facts =
-        script_look((struct bytes){.data = (const uint8_t *)sql, .len = len});
-    bool go = !intent.found;
-    if (intent.found) {
-        rc = judge_intent(m, item, sql, &facts, &work, &intent, &go, e);
-    }
-    if (rc == 0 && go) {
-        int64_t started = process_clock_ms();
-        rc = item->transactional && !facts.controls_transactions
-                 ? run_wrapped(m, item, sql, &work, intent.found, e)
-                 : run_bare(m, item, sql, &facts, &work, e);
-        if (rc == 0) {
-            m->ran++;
-            act_log(act, "%s: done in %" PRId64 " ms", item->file, process_clock_ms() - started);
-        }
-    }
-    return rc;
+    return run_item(m, &x, intent, e);
 }
 
 /* An item to its end, over lost sessions and restarted servers. */
-static int run_item_to_end(struct migrate *m, const struct migration_item *item, struct error *e)
+static int do_item_to_end(struct migrate *m, const struct migration_item *item, struct error *e)
 {
     for (;;) {
         int rc = m->session.handle == NULL ? open_session(m, e) : 0;
         if (rc == 0) {
-            rc = run_item(m, item, e);
+            m->session.arena = &m->scratch; /* what one item needs goes with it */
+            rc = do_item(m, item, e);
         }
+        m->session.arena = &m->session_arena;
         arena_deinit(&m->scratch);
         if (rc != E_UNAVAILABLE || act_left_ms(m->act) <= RETRY_MS || act_stopped(m->act)) {
             return rc;
@@ -429,32 +462,44 @@ static int end_unavailable(struct migrate *m, const struct migration_item *item,
                      item->file, m->ran, last.message);
 }
 
-int db_migrate(struct act *act, const struct db_migrate_action *action,
-               const struct db_trace *trace, struct error *e)
+static int do_items(struct migrate *m, struct error *e)
 {
-    struct migrate m = {
-        .act = act, .action = action, .trace = trace, .format = db_format_get(action->format)};
-    if (m.format == NULL) {
+    struct act *act = m->act;
+    const struct migration_item *items = m->action->items.items;
+    const struct migration_item *item = NULL;
+    size_t count = m->action->items.count;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        item = &items[i];
+        if (act->progress != NULL) {
+            act->progress(act, i, count, item->file);
+        }
+        rc = act_stopped(act) ? error_set(e, E_CANCELLED, "stopped before %s", item->file)
+                              : do_item_to_end(m, item, e);
+    }
+    rc = end_unavailable(m, item, rc, e);
+    if (rc == 0 && act->progress != NULL) {
+        act->progress(act, count, count, "");
+    }
+    return rc;
+}
+
+int db_migrate(struct act *act, const struct db_migrate_action *action,
+               const struct db_migrate_tuning *tuning, struct error *e)
+{
+    struct migrate m = {.act = act,
+                        .action = action,
+                        .tuning = tuning != NULL ? *tuning : (struct db_migrate_tuning){0},
+                        .format = db_format_get(action->format),
+                        .texts = migration_format_get(action->format)};
+    if (m.format == NULL || m.texts == NULL) {
         return error_set(e, E_INVALID, "database %s: this format is not run natively",
                          action->database.name);
     }
     arena_init(&m.session_arena);
     arena_init(&m.scratch);
-    const struct migration_item *items = action->items.items;
-    const struct migration_item *item = NULL;
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < action->items.count; i++) {
-        item = &items[i];
-        if (act->progress != NULL) {
-            act->progress(act, i, action->items.count, item->file);
-        }
-        rc = act_stopped(act) ? error_set(e, E_CANCELLED, "stopped before %s", item->file)
-                              : run_item_to_end(&m, item, e);
-    }
-    rc = end_unavailable(&m, item, rc, e);
-    if (rc == 0 && act->progress != NULL) {
-        act->progress(act, action->items.count, action->items.count, "");
-    }
+    waits_init(&m.waits, act, &action->database, m.tuning.lock_wait_ms);
+    int rc = do_items(&m, e);
     rc = db_work_close(act, &m.session, &action->database, action->format, m.temporary, rc, e);
     arena_deinit(&m.session_arena);
     arena_deinit(&m.scratch);

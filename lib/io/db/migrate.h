@@ -5,9 +5,13 @@
 #include "lib/io/db/session.h"
 #include "lib/io/platform/act.h"
 
-/* act_db_migrate() with a trace (may be NULL). */
+struct db_migrate_tuning {
+    const struct db_trace *trace; /* may be NULL */
+    int64_t lock_wait_ms;         /* the first try's (waits.h); 0: the default */
+};
+/* act_db_migrate() with other settings (may be NULL). */
 int db_migrate(struct act *act, const struct db_migrate_action *action,
-               const struct db_trace *trace, struct error *e);
+               const struct db_migrate_tuning *tuning, struct error *e);
 
 /* A session for an action that writes, with all that must hold first: no earlier session of this step is at work,
  * Lockstep's tables are there, our holder has the lock, the fence is act->fence. *temporary as in hold_ensure(). */

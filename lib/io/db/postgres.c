@@ -4,6 +4,8 @@
  */
 #include "lib/io/db/postgres.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/str.h"
+#include "lib/io/platform/process.h"
 
 #define CONNINFO_BYTES_MAX 8192
 #define FENCE_SQLSTATE     "LS001"
@@ -320,9 +323,53 @@ static int check_result(struct db_session *s, PGresult *result, const char *sql,
     return fail(s, result, sql, e);
 }
 
+/* Waits for the answer; tells the watch once when it is late. */
+static void await_answer(struct db_session *s)
+{
+    const struct db_watch *watch = s->options.watch;
+    int64_t late = process_clock_ms() + watch->after_ms;
+    bool told = false;
+    while (PQisBusy(conn(s)) != 0) {
+        struct pollfd fd = {.fd = PQsocket(conn(s)), .events = POLLIN};
+        int64_t left = told ? -1 : MAX(late - process_clock_ms(), 0);
+        int ready = poll(&fd, 1, (int)left);
+        if (ready == 0) {
+            told = true;
+            watch->slow(watch->context);
+        } else if (ready > 0 && PQconsumeInput(conn(s)) == 0) {
+            return;
+        } else if (ready < 0 && errno != EINTR) {
+            return;
+        }
+    }
+}
+
+/* PQexec(), watched: the last result of all, which is the error where there is one. */
+static PGresult *watched_exec(struct db_session *s, const char *sql)
+{
+    if (PQsendQuery(conn(s), sql) == 0) {
+        return NULL;
+    }
+    PGresult *last = NULL;
+    for (;;) {
+        await_answer(s);
+        PGresult *result = PQgetResult(conn(s));
+        if (result == NULL) {
+            return last;
+        }
+        PQclear(last);
+        last = result;
+        ExecStatusType status = PQresultStatus(result);
+        if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH ||
+            PQstatus(conn(s)) == CONNECTION_BAD) {
+            return last;
+        }
+    }
+}
+
 static int pg_exec(struct db_session *s, const char *sql, struct error *e)
 {
-    PGresult *result = PQexec(conn(s), sql);
+    PGresult *result = s->options.watch != NULL ? watched_exec(s, sql) : PQexec(conn(s), sql);
     int rc = check_result(s, result, sql, e);
     PQclear(result);
     return rc;

@@ -1,19 +1,58 @@
-/* What the runner has to know about a script before it runs it. */
+/*
+ * What the runner has to know about each statement of a script before it runs it: where it begins and ends, and what
+ * kind it is. Words, not a parser (sql.h): the same for every engine's dialect.
+ */
 #ifndef LOCKSTEP_IO_DB_SCRIPT_H
 #define LOCKSTEP_IO_DB_SCRIPT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
+#include "lib/base/arena.h"
 #include "lib/base/buf.h"
+#include "lib/io/db/session.h"
 
-struct script_facts {
-    bool
-        controls_transactions; /* a statement BEGIN, COMMIT, ROLLBACK …: cannot be wrapped in a transaction of ours */
-    size_t statements;
-    struct bytes first; /* the first statement's text, for people; borrowed from the script */
+enum statement_kind {
+    STATEMENT_DATA, /* INSERT, UPDATE, SELECT …: rolls back with its transaction on every engine */
+    STATEMENT_SCHEMA,    /* CREATE, ALTER, DROP, GRANT, TRUNCATE … */
+    STATEMENT_SESSION,   /* SET, PREPARE, PRAGMA …: changes nothing but the session */
+    STATEMENT_UPKEEP,    /* VACUUM, REINDEX, ANALYZE …: doing it twice does no harm */
+    STATEMENT_PROGRAM,   /* CALL, DO …: what it does shows only when it runs */
+    STATEMENT_OTHER,     /* words that are not known here */
+    STATEMENT_BEGIN,     /* a transaction of the script's own */
+    STATEMENT_COMMIT,    /* … its end */
+    STATEMENT_ROLLBACK,  /* … its end, undone */
+    STATEMENT_SAVEPOINT, /* within one: SAVEPOINT, RELEASE, ROLLBACK TO */
+    STATEMENT_HANDOVER, /* an end that begins another one or leaves one behind: COMMIT AND CHAIN, PREPARE TRANSACTION */
 };
 
-/* Words, not a parser; bodies of triggers and of BEGIN ATOMIC functions are seen as part of their statement. */
-struct script_facts script_look(struct bytes sql);
+struct statement {
+    enum statement_kind kind;
+    size_t from,
+        to; /* in the text; what stands before it (blanks, comments) and its ';' are part of it */
+    struct bytes words; /* from its first word on; borrowed */
+    int line;           /* of the first word, from 1 */
+    bool alone;         /* the server refuses it within a transaction */
+    bool
+        commits; /* it may end the transaction that it runs in, or run for good what is not rolled back */
+    bool guarded;      /* IF [NOT] EXISTS, OR REPLACE: may well change nothing */
+    bool concurrently; /* in more than one transaction of the server's own */
+    bool temporary;    /* makes a thing that goes with the session */
+    bool lock_timeout; /* says itself how long to wait for a lock */
+    struct db_index_name
+        index; /* CREATE INDEX and DROP INDEX of one index; name NULL: no such, or not named */
+    bool index_drop;
+};
+
+struct script {
+    struct statement *items;
+    size_t count;
+};
+
+/* Bodies of triggers, of procedures and of BEGIN ATOMIC functions are seen as part of their statement. */
+void script_read(struct arena *arena, struct bytes sql, enum db_engine_kind engine,
+                 struct script *ret);
+/* BEGIN, COMMIT, ROLLBACK, SAVEPOINT and their kin. */
+bool statement_controls(const struct statement *statement);
 
 #endif

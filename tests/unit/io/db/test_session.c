@@ -13,7 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/io/db/script.h"
 #include "lib/io/platform/files.h"
 
 static int open_it(struct fixture *f, const char *url)
@@ -253,26 +252,6 @@ static void names_are_quoted_and_bounded(void **state)
     arena_deinit(&arena);
 }
 
-static bool controls(const char *sql)
-{
-    return script_look((struct bytes){.data = (const uint8_t *)sql, .len = strlen(sql)})
-        .controls_transactions;
-}
-
-static void transaction_control_is_found_outside_bodies(void **state)
-{
-    (void)state;
-    assert_true(controls("-- x\nbegin; SELECT 1; COMMIT"));
-    assert_true(controls("SELECT 1; ROLLBACK"));
-    assert_false(controls("SELECT 'BEGIN; COMMIT'; /* COMMIT; */ SELECT 2"));
-    assert_false(controls("DO $$ BEGIN COMMIT; END $$;"));
-    assert_false(controls("CREATE TRIGGER t AFTER INSERT ON a BEGIN UPDATE a SET x = CASE WHEN 1 "
-                          "THEN 2 END; SELECT 1; END;"));
-    assert_false(controls("CREATE OR REPLACE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; "
-                          "SELECT 2; END; SELECT 3"));
-    assert_true(controls("CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT 1; END; COMMIT"));
-}
-
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,7 +262,6 @@ static int run(void)
         cmocka_unit_test(a_pooler_is_refused_with_the_reason),
         cmocka_unit_test(a_real_pgbouncer_is_refused),
         cmocka_unit_test(names_are_quoted_and_bounded),
-        cmocka_unit_test(transaction_control_is_found_outside_bodies),
     };
     return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);
 }
