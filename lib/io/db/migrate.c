@@ -31,7 +31,8 @@
 #include "lib/io/platform/files.h"
 #include "lib/io/platform/process.h"
 
-#define RETRY_MS 200
+#define RETRY_FIRST_MS 10
+#define RETRY_MS       200
 
 struct migrate {
     struct act *act;
@@ -430,7 +431,7 @@ static int do_item(struct migrate *m, const struct migration_item *item, struct 
 /* An item to its end, over lost sessions and restarted servers. */
 static int do_item_to_end(struct migrate *m, const struct migration_item *item, struct error *e)
 {
-    for (;;) {
+    for (int64_t pause = RETRY_FIRST_MS;; pause = MIN(2 * pause, RETRY_MS)) {
         int rc = m->session.handle == NULL ? open_session(m, e) : 0;
         if (rc == 0) {
             m->session.arena = &m->scratch; /* what one item needs goes with it */
@@ -443,7 +444,7 @@ static int do_item_to_end(struct migrate *m, const struct migration_item *item, 
         }
         act_log(m->act, "%s: %s; looking again", item->file, e->message);
         close_session(m);
-        process_sleep_ms(RETRY_MS);
+        process_sleep_ms(pause);
     }
 }
 
