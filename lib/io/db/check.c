@@ -20,7 +20,7 @@ static struct bytes bytes_of(const char *text)
 }
 
 /* One statement that begins as one that reads; that it does not write all the same is the session's to refuse. */
-static int look_at(const struct db_check_action *a, struct error *e)
+static int look_at(struct arena *arena, const struct db_check_action *a, struct error *e)
 {
     static const char *const words[] = {"SELECT", "WITH", "VALUES", "TABLE"};
     struct sql_reader reader = {.sql = bytes_of(a->sql)};
@@ -32,7 +32,9 @@ static int look_at(const struct db_check_action *a, struct error *e)
     for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
         reads = reads || sql_is(&first, words[i]);
     }
-    if (!reads || script_look(bytes_of(a->sql)).statements != 1) {
+    struct script script;
+    script_read(arena, bytes_of(a->sql), DB_POSTGRES, &script);
+    if (!reads || script.count != 1) {
         return error_set(e, E_INVALID,
                          "database %s: a check is one SELECT (or WITH, VALUES, TABLE), not: %.*s",
                          a->database.name, STATEMENT_SHOWN, a->sql);
@@ -90,7 +92,7 @@ static int check_once(struct act *act, const struct db_check_action *a, struct e
 int act_db_check(struct act *act, const struct action *action, struct error *e)
 {
     const struct db_check_action *a = action->db_check;
-    int rc = look_at(a, e);
+    int rc = look_at(act->arena, a, e);
     if (rc < 0) {
         return rc;
     }
