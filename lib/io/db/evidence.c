@@ -11,6 +11,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/str.h"
 #include "lib/io/platform/act.h"
 #include "lib/io/platform/files.h"
@@ -18,10 +19,15 @@
 
 #define CREATE_POLL_MS 20
 
+/* Around names that are words of some engine's language stands "; it becomes what the engine quotes names with. */
 static const char *sql_text(const struct db_session *s, const char *before, const char *table,
                             const char *after)
 {
-    return arena_printf(s->arena, "%s %s%s %s", before, s->engine->prefix, table, after);
+    char *sql = arena_printf(s->arena, "%s %s%s %s", before, s->engine->prefix, table, after);
+    for (char *p = strchr(sql, '"'); p != NULL; p = strchr(p + 1, '"')) {
+        *p = s->engine->name_quote;
+    }
+    return sql;
 }
 
 static const char *number(const struct db_session *s, uint64_t value)
@@ -60,8 +66,20 @@ static int check_layout(struct db_session *s, struct error *e)
 
 int db_evidence_exists(struct db_session *s, bool *ret, struct error *e)
 {
-    return s->engine->table_exists(s, arena_printf(s->arena, "%slayout", s->engine->prefix), ret,
-                                   e);
+    bool there = false;
+    int rc = s->engine->table_exists(s, arena_printf(s->arena, "%slayout", s->engine->prefix),
+                                     &there, e);
+    if (rc == 0 && there && !s->engine->schema_in_transactions) {
+        /* Made one by one: the layout's row is the last thing. */
+        const char *row = NULL;
+        rc = db_value(s, s->arena, sql_text(s, "SELECT version FROM", "layout", "LIMIT 1"), NULL, 0,
+                      &row, e);
+        there = row != NULL;
+    }
+    if (rc == 0) {
+        *ret = there;
+    }
+    return rc;
 }
 
 static int create_once(struct db_session *s, struct error *e)
@@ -72,6 +90,7 @@ static int create_once(struct db_session *s, struct error *e)
     }
     bool there = false;
     rc = s->engine->creator_lock(s, e);
+    bool locked = rc == 0;
     if (rc == 0) {
         rc = db_evidence_exists(s, &there, e); /* another creator may have been faster */
     }
@@ -88,6 +107,9 @@ static int create_once(struct db_session *s, struct error *e)
     }
     if (rc != 0) {
         db_rollback(s);
+    }
+    if (locked && s->engine->creator_unlock != NULL) {
+        s->engine->creator_unlock(s);
     }
     return rc;
 }
@@ -157,11 +179,11 @@ int db_fence_raise(struct db_session *s, uint64_t fence, int64_t deadline_ms, st
     int rc = db_fence_read(s, &live, e);
     if (rc == 0 && live < fence) {
         rc = raise_once(s, number(s, fence), deadline_ms - act_now_ms(), e);
-        if (rc < 0 && str_equal(s->fault.sqlstate, "55P03")) {
+        if (rc < 0 && s->fault.waited) {
             return db_fail(s, e, E_TIMEOUT,
                            "cannot raise the fence from %llu to %llu: a transaction that has "
                            "written evidence has "
-                           "not ended; see pg_stat_activity for sessions of Lockstep",
+                           "not ended; look for Lockstep's sessions on the server",
                            (unsigned long long)live, (unsigned long long)fence);
         }
         if (rc == 0) {
@@ -377,6 +399,35 @@ int db_intent_remove(struct db_session *s, const struct db_work *work, struct er
                     NULL, e);
 }
 
+/* A row whose first `key` columns may be there already: then the others get these values. */
+static const char *upsert(const struct db_session *s, const char *table, const char *const *columns,
+                          size_t count, size_t key)
+{
+    const char q = s->engine->name_quote; /* some of the names are words of the language */
+    bool maria = s->engine->kind == DB_MARIADB;
+    struct buf b;
+    buf_init(&b, s->arena, LIMIT_TEXT_BYTES);
+    buf_printf(&b, "INSERT INTO %s%s (", s->engine->prefix, table);
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(&b, "%s%c%s%c", i > 0 ? ", " : "", q, columns[i], q);
+    }
+    buf_puts(&b, ") VALUES (");
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(&b, "%s$%zu", i > 0 ? ", " : "", i + 1);
+    }
+    buf_puts(&b, maria ? ") ON DUPLICATE KEY UPDATE " : ") ON CONFLICT (");
+    for (size_t i = 0; i < key && !maria; i++) {
+        buf_printf(&b, "%s%s", i > 0 ? ", " : "", columns[i]);
+    }
+    buf_puts(&b, maria ? "" : ") DO UPDATE SET ");
+    for (size_t i = key; i < count; i++) {
+        buf_printf(&b, "%s%c%s%c = ", i > key ? ", " : "", q, columns[i], q);
+        buf_printf(&b, maria ? "VALUES(%c%s%c)" : "excluded.%c%s%c", q, columns[i], q);
+    }
+    assert(!b.overflow);
+    return buf_text(&b);
+}
+
 int db_checkpoint_write(struct db_session *s, const struct db_checkpoint *c, struct error *e)
 {
     const char *params[] = {c->run,
@@ -396,16 +447,11 @@ int db_checkpoint_write(struct db_session *s, const struct db_checkpoint *c, str
         return rc;
     }
     params[8] = number(s, to_number(last) + 1);
-    return db_query(
-        s, s->arena,
-        sql_text(s, "INSERT INTO", "checkpoint",
-                 "(run, step, release, schema, applied, digest, fence, fingerprint, number)"
-                 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-                 " ON CONFLICT (run, step) DO UPDATE SET release = excluded.release,"
-                 " schema = excluded.schema, applied = excluded.applied, digest = excluded.digest,"
-                 " fence = excluded.fence, fingerprint = excluded.fingerprint,"
-                 " number = excluded.number"),
-        params, ARRAY_SIZE(params), NULL, e);
+    static const char *const columns[] = {"run",    "step",  "release",     "schema", "applied",
+                                          "digest", "fence", "fingerprint", "number"};
+    static_assert(ARRAY_SIZE(columns) == ARRAY_SIZE(params), "a value each");
+    return db_query(s, s->arena, upsert(s, "checkpoint", columns, ARRAY_SIZE(columns), 2), params,
+                    ARRAY_SIZE(columns), NULL, e);
 }
 
 int db_checkpoint_latest(struct db_session *s, struct arena *arena, const char *release,
@@ -418,10 +464,10 @@ int db_checkpoint_latest(struct db_session *s, struct arena *arena, const char *
     if (rc == 0 && there) {
         rc = db_query(s, arena,
                       sql_text(s,
-                               "SELECT run, step, release, digest, schema, applied, fence,"
+                               "SELECT run, step, \"release\", digest, \"schema\", applied, fence,"
                                " fingerprint, at FROM",
                                "checkpoint",
-                               release != NULL ? "WHERE fingerprint <> '' AND release = $1"
+                               release != NULL ? "WHERE fingerprint <> '' AND \"release\" = $1"
                                                  " ORDER BY number DESC LIMIT 1"
                                                : "WHERE fingerprint <> ''"
                                                  " ORDER BY number DESC LIMIT 1"),

@@ -1,10 +1,10 @@
 /*
  * Lockstep's own tables inside the application's database: the fence, the evidence of what ran, intents of what
- * cannot be wrapped in a transaction, checkpoints, and who holds the lock. PostgreSQL: schema `lockstep`; SQLite:
- * tables `lockstep_…`. They are in no dump and no restore.
+ * cannot be wrapped in a transaction, checkpoints, and who holds the lock. PostgreSQL: schema `lockstep`; SQLite
+ * and MariaDB: tables `lockstep_…`. They are in no dump and no restore.
  *
  * Triggers, not this code, refuse what must not happen: a fence that falls, and any row of a writer whose fence is
- * old (PostgreSQL reads the fence FOR SHARE, so that a raise and a commit have an order). The server's own error is
+ * old (PostgreSQL and MariaDB read the fence with a lock, so that a raise and a commit have an order). The server's own error is
  * what stops a stale writer.
  */
 #ifndef LOCKSTEP_IO_DB_EVIDENCE_H

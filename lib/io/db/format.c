@@ -67,7 +67,7 @@ int db_table_named(struct db_session *s, const char *name, struct db_table *ret,
         table.name = dot != NULL ? dot + 1 : name;
         name = arena_printf(s->arena, "%s.%s", table.schema, table.name);
     }
-    int rc = db_quote_name(s->arena, name, &table.quoted, e);
+    int rc = db_quote_name(s->engine, s->arena, name, &table.quoted, e);
     if (rc < 0) {
         error_wrap(e, "database %s: its ledger", s->name);
         return rc;
@@ -179,9 +179,9 @@ static int read_external(struct db_session *s, struct arena *arena, const struct
 {
     const char *table = NULL;
     const char *column = NULL;
-    int rc = db_quote_name(arena, ledger->table, &table, e);
+    int rc = db_quote_name(s->engine, arena, ledger->table, &table, e);
     if (rc == 0) {
-        rc = db_quote_name(arena, ledger->column, &column, e);
+        rc = db_quote_name(s->engine, arena, ledger->column, &column, e);
     }
     if (rc == 0 && strchr(ledger->column, '.') != NULL) {
         return db_fail(s, e, E_INVALID,
@@ -195,9 +195,10 @@ static int read_external(struct db_session *s, struct arena *arena, const struct
         return rc;
     }
     struct db_rows rows;
-    rc =
-        db_query(s, arena, arena_printf(s->arena, "SELECT CAST(%s AS text) FROM %s", column, table),
-                 NULL, 0, &rows, e);
+    rc = db_query(s, arena,
+                  arena_printf(s->arena, "SELECT CAST(%s AS %s) FROM %s", column,
+                               s->engine->kind == DB_MARIADB ? "char" : "text", table),
+                  NULL, 0, &rows, e);
     if (rc == 0) {
         ret->ids = (struct strings){.items = rows.cells, .count = rows.count};
         for (size_t i = 0; i < rows.count; i++) {

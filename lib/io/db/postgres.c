@@ -291,6 +291,7 @@ static int fail(struct db_session *s, const PGresult *result, const char *sql, s
     if (sqlstate != NULL) {
         snprintf(s->fault.sqlstate, sizeof(s->fault.sqlstate), "%s", sqlstate);
         s->fault.fenced = str_equal(sqlstate, FENCE_SQLSTATE);
+        s->fault.waited = str_equal(sqlstate, "55P03");
         s->fault.line = line_of(sql, PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION));
     }
     if (s->fault.lost) {
@@ -450,7 +451,7 @@ static int pg_bytes(struct db_session *s, uint64_t *ret, struct error *e)
 static int pg_table_exists(struct db_session *s, const char *table, bool *ret, struct error *e)
 {
     const char *quoted;
-    int rc = db_quote_name(s->arena, table, &quoted, e);
+    int rc = db_quote_name(s->engine, s->arena, table, &quoted, e);
     const char *text = NULL;
     if (rc == 0) {
         rc = db_value(s, s->arena, "SELECT to_regclass($1) IS NOT NULL", &quoted, 1, &text, e);
@@ -467,6 +468,7 @@ const struct db_engine db_postgres = {
     .kind = DB_POSTGRES,
     .name = "PostgreSQL",
     .schemes = schemes,
+    .name_quote = '"',
     .open = pg_open,
     .close = pg_close,
     .exec = pg_exec,

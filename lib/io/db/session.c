@@ -18,7 +18,7 @@
 #define URL_BYTES_MAX   4096
 #define STATEMENT_PARTS 2 /* schema.table */
 
-static const struct db_engine *const engines[] = {&db_postgres, &db_sqlite};
+static const struct db_engine *const engines[] = {&db_postgres, &db_sqlite, &db_mariadb};
 
 const struct db_engine *db_engine_of(const char *url)
 {
@@ -82,7 +82,8 @@ int db_open(struct db_session *s, struct arena *arena, const struct database_ref
     if (engine == NULL) {
         return error_set(e, E_INVALID,
                          "database %s: its URL names no engine that Lockstep knows: write "
-                         "postgres://user@host:5432/name or sqlite:///path/of/the/file",
+                         "postgres://user@host:5432/name, mysql://user@host:3306/name or "
+                         "sqlite:///path/of/the/file",
                          s->name);
     }
     const char *password = NULL;
@@ -229,27 +230,29 @@ const char *db_writers_text(struct arena *arena, const struct db_writer *writers
     return buf_text(&b);
 }
 
-int db_quote_name(struct arena *arena, const char *name, const char **ret, struct error *e)
+int db_quote_name(const struct db_engine *engine, struct arena *arena, const char *name,
+                  const char **ret, struct error *e)
 {
+    const char quote = engine->name_quote;
     struct buf b;
     buf_init(&b, arena, 2 * LIMIT_NAME_BYTES + 8);
     size_t parts = 1;
     size_t len = 0;
-    buf_putc(&b, '"');
+    buf_putc(&b, quote);
     for (const char *p = name != NULL ? name : ""; *p != '\0'; p++) {
         if (*p == '.') {
             parts += len > 0 ? 1 : STATEMENT_PARTS;
             len = 0;
-            buf_puts(&b, "\".\"");
+            buf_printf(&b, "%c.%c", quote, quote);
             continue;
         }
-        if (*p == '"' || (unsigned char)*p < ' ') {
+        if (*p == quote || (unsigned char)*p < ' ') {
             parts += STATEMENT_PARTS; /* nobody names a table so; refused below */
         }
         buf_putc(&b, *p);
         len++;
     }
-    buf_putc(&b, '"');
+    buf_putc(&b, quote);
     if (len == 0 || parts > STATEMENT_PARTS || b.overflow) {
         return error_set(
             e, E_INVALID,

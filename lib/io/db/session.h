@@ -1,5 +1,5 @@
 /*
- * One session with one database, behind one table of functions per engine (postgres.c, sqlite.c): a new engine is
+ * One session with one database, behind one table of functions per engine (postgres.c, sqlite.c, mariadb.c): a new engine is
  * one file and one line in session.c. A session resolves the password itself, at the moment of use; no password is
  * ever part of an error, a log or a fact. A session belongs to one thread.
  */
@@ -31,10 +31,12 @@ struct db_rows {
 
 /* What a statement's error said beside its words. Zero when nothing was said. */
 struct db_fault {
-    char sqlstate[6]; /* PostgreSQL's; "" elsewhere */
+    char sqlstate[6]; /* "" where the engine has none */
+    unsigned number;  /* MariaDB's; 0 elsewhere */
     int line;         /* in the text that was executed, from 1; 0: not known */
     bool lost;        /* the connection is gone: what was under way may or may not have happened */
     bool fenced;      /* the server's own trigger refused an old fence */
+    bool waited;      /* limit_wait()'s time has passed */
 };
 
 /* Called before and after every statement that a session sends (`after` may be NULL): tests stop the world there. */
@@ -75,7 +77,7 @@ struct db_session {
         *place;   /* "host:5432/chat as mm", "/var/lib/app.db": for messages, never a password */
     void *handle; /* owned by the engine */
     bool lost;    /* the connection is gone; only db_close() is left */
-    int64_t backend_pid;   /* PostgreSQL's server process; 0 elsewhere */
+    int64_t backend_pid;   /* PostgreSQL's server process, MariaDB's connection; SQLite: 0 */
     char schema[64];       /* PostgreSQL: current_schema() when it was opened; "" elsewhere */
     struct db_fault fault; /* of the last failure */
     struct db_options options;
@@ -88,13 +90,13 @@ struct db_writer {
     const char *host; /* the client's address, "local" for a socket */
     const char *application;
     const char *state;
-    const char *since; /* when the session began */
+    const char *since; /* when the session began; MariaDB: what it does now */
 };
 
 /* How a lock is held now, as the server (or, for SQLite, the holder's row and /proc) says. */
 struct db_lock_state {
     bool held;
-    int64_t pid; /* PostgreSQL: the session's server process; SQLite: the holder's pid */
+    int64_t pid; /* the session's backend_pid; SQLite: the holder's pid */
     const char *
         words; /* "run 1f…, host a, pid 12, since …; backend 77, lockstep 1f…, 10.0.0.1": for people */
 };
@@ -120,6 +122,7 @@ struct db_engine {
     enum db_engine_kind kind;
     const char *name;           /* "PostgreSQL" */
     const char *const *schemes; /* of URLs; ends with NULL */
+    char name_quote;            /* around an identifier */
 
     int (*open)(struct db_session *s, const char *url, const char *password, struct error *e);
     void (*close)(struct db_session *s);
@@ -140,10 +143,12 @@ struct db_engine {
                    size_t *ret_count, struct error *e);
 
     /* Lockstep's own tables (evidence.h): where they are, and the text that makes them. */
-    const char *prefix;       /* "lockstep.", "lockstep_" */
-    const char *evidence_ddl; /* run in one transaction */
+    const char *prefix; /* "lockstep.", "lockstep_" */
+    const char
+        *evidence_ddl; /* in one transaction; without schema_in_transactions: may be begun again */
     /* One creator at a time, inside a transaction, polled: 0, or DB_E_BUSY. */
     int (*creator_lock)(struct db_session *s, struct error *e);
+    void (*creator_unlock)(struct db_session *s); /* NULL: the transaction's end gives it back */
     /* Within a transaction: how long its statements wait for another one's rows. */
     int (*limit_wait)(struct db_session *s, int64_t ms, struct error *e);
 
@@ -232,7 +237,8 @@ const char *db_writers_text(struct arena *arena, const struct db_writer *writers
                             size_t max);
 
 /* "schema.table" or "table" as an identifier of the engine, each part quoted. E_INVALID: empty, or not such a name. */
-int db_quote_name(struct arena *arena, const char *name, const char **ret, struct error *e);
+int db_quote_name(const struct db_engine *engine, struct arena *arena, const char *name,
+                  const char **ret, struct error *e);
 
 /* For engines: sets *e and s->fault, "database main (host:5432/chat): …". */
 int db_fail(struct db_session *s, struct error *e, int code, const char *fmt, ...)

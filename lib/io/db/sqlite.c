@@ -401,6 +401,7 @@ const struct db_engine db_sqlite = {
     .kind = DB_SQLITE,
     .name = "SQLite",
     .schemes = schemes,
+    .name_quote = '"',
     .open = lite_open,
     .close = lite_close,
     .exec = lite_exec,

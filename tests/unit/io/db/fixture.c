@@ -65,6 +65,12 @@ struct pg_server *fixture_server(void)
     return &server;
 }
 
+struct mariadb_server *fixture_maria(void)
+{
+    static struct mariadb_server server;
+    return &server;
+}
+
 int fixture_main(int argc, char **argv, int (*run)(void))
 {
     if (argc == 3 && strcmp(argv[1], "hold") == 0) {
@@ -83,6 +89,7 @@ int fixture_server_stop(void **state)
 {
     (void)state;
     pg_server_free(fixture_server());
+    mariadb_server_free(fixture_maria());
     return 0;
 }
 
@@ -131,6 +138,7 @@ struct act fixture_act(struct fixture *f, const char *run, uint64_t fence, const
 void fixture_postgres(struct fixture *f)
 {
     prepare(f);
+    f->kind = DB_POSTGRES;
     f->server = fixture_server();
     const char *file = arena_printf(&f->arena, "%s/password", f->dir);
     assert_int_equal(file_write(file, PG_PASSWORD "\n", sizeof(PG_PASSWORD), 0600, NULL), 0);
@@ -147,6 +155,7 @@ void fixture_postgres(struct fixture *f)
 void fixture_sqlite(struct fixture *f)
 {
     prepare(f);
+    f->kind = DB_SQLITE;
     const char *path = arena_printf(&f->arena, "%s/app.db", f->dir);
     f->database.url = arena_printf(&f->arena, "sqlite://%s", path);
     struct db_session s = {0};
@@ -154,6 +163,58 @@ void fixture_sqlite(struct fixture *f)
     assert_ok(db_open(&s, &f->arena, &f->database, &options, &f->error));
     assert_ok(db_exec(&s, "CREATE TABLE made (x)", &f->error));
     db_close(&s);
+}
+
+void fixture_mariadb(struct fixture *f)
+{
+    prepare(f);
+    f->kind = DB_MARIADB;
+    f->maria = fixture_maria();
+    if (f->maria->pid == 0) {
+        assert_int_equal(mariadb_server_start(f->maria, NULL), 0);
+    }
+    const char *file = arena_printf(&f->arena, "%s/password", f->dir);
+    assert_int_equal(file_write(file, MARIADB_PASSWORD "\n", sizeof(MARIADB_PASSWORD), 0600, NULL),
+                     0);
+    f->password.file = file;
+    f->database.password = &f->password;
+    const char *name = strrchr(f->dir, '-') + 1;
+    f->database.url =
+        arena_printf(&f->arena, "mysql://root@/mysql?socket=%s/s", f->maria->throwaway.dir);
+    fixture_exec(f, arena_printf(&f->arena, "CREATE DATABASE `t%s` CHARACTER SET utf8mb4", name));
+    f->database.url = arena_printf(&f->arena, "mysql://app@127.0.0.1:%d/t%s", f->maria->port, name);
+}
+
+void fixture_everywhere(void (*test)(struct fixture *))
+{
+    static void (*const make[])(struct fixture *) = {fixture_postgres, fixture_sqlite,
+                                                     fixture_mariadb};
+    for (size_t i = 0; i < ARRAY_SIZE(make); i++) {
+        struct fixture fixture;
+        make[i](&fixture);
+        test(&fixture);
+        fixture_end(&fixture);
+    }
+}
+
+const char *fixture_pick(const struct fixture *f, const char *postgres, const char *sqlite,
+                         const char *mariadb)
+{
+    switch (f->kind) {
+    case DB_POSTGRES:
+        return postgres;
+    case DB_SQLITE:
+        return sqlite;
+    case DB_MARIADB:
+        return mariadb;
+    }
+    abort();
+}
+
+const char *fixture_own(struct fixture *f, const char *table)
+{
+    return arena_printf(&f->arena, "%s%s", fixture_pick(f, "lockstep.", "lockstep_", "lockstep_"),
+                        table);
 }
 
 void fixture_end(struct fixture *f)

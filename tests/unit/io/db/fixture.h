@@ -1,4 +1,4 @@
-/* One fresh database per test, on PostgreSQL or SQLite, and an act to work on it. The test's own program serves as
+/* One fresh database per test, on PostgreSQL, SQLite or MariaDB, and an act to work on it. The test's own program serves as
  * `PROGRAM hold DIR`. */
 #ifndef LOCKSTEP_TESTS_UNIT_IO_DB_FIXTURE_H
 #define LOCKSTEP_TESTS_UNIT_IO_DB_FIXTURE_H
@@ -17,10 +17,13 @@
 #include "lib/io/db/hold.h"
 #include "lib/io/db/hold_files.h"
 #include "lib/io/db/migrate.h"
+#include "tests/unit/io/db/mariadb_server.h"
 #include "tests/unit/io/db/pg_server.h"
 
 struct fixture {
-    struct pg_server *server; /* NULL on SQLite */
+    enum db_engine_kind kind;
+    struct pg_server *server;     /* NULL elsewhere */
+    struct mariadb_server *maria; /* NULL elsewhere */
     struct arena arena;
     char dir[128];
     struct database_ref database;
@@ -38,6 +41,16 @@ struct pg_server *fixture_server(void);
 
 void fixture_postgres(struct fixture *f);
 void fixture_sqlite(struct fixture *f);
+/* The first one of a program starts the server. The user is "app", with all rights on this database. */
+void fixture_mariadb(struct fixture *f);
+struct mariadb_server *fixture_maria(void);
+/* The test on each of them. */
+void fixture_everywhere(void (*test)(struct fixture *));
+/* What differs from engine to engine. */
+const char *fixture_pick(const struct fixture *f, const char *postgres, const char *sqlite,
+                         const char *mariadb);
+/* Lockstep's own table. */
+const char *fixture_own(struct fixture *f, const char *table);
 /* Ends the holder too; removes all. */
 void fixture_end(struct fixture *f);
 

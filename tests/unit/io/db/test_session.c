@@ -190,7 +190,7 @@ static pid_t start_bouncer(struct fixture *f, const char *mode, int *ret_port)
     if (access(program, X_OK) != 0) {
         fail_msg("no PgBouncer is installed: apt-get install pgbouncer");
     }
-    int port = pg_free_port();
+    int port = throwaway_port();
     const char *text = arena_printf(&f->arena,
                                     "[databases]\n* = host=%s port=%d user=postgres\n"
                                     "[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %d\n"
@@ -200,7 +200,8 @@ static pid_t start_bouncer(struct fixture *f, const char *mode, int *ret_port)
     assert_int_equal(file_write(config, text, strlen(text), 0644, NULL), 0);
     assert_int_equal(chmod(f->dir, 0755), 0);
     const char *argv[] = {program, config, NULL};
-    pid_t pid = pg_spawn(argv, arena_printf(&f->arena, "%s/bouncer.log", f->server->dir));
+    pid_t pid = throwaway_spawn(&f->server->throwaway, argv,
+                                arena_printf(&f->arena, "%s/bouncer.log", f->server->dir));
     const char *at = arena_printf(&f->arena, "host=127.0.0.1 port=%d dbname=postgres", port);
     for (int i = 0; i < 400 && PQping(at) != PQPING_OK; i++) {
         usleep(10000);
@@ -241,13 +242,13 @@ static void names_are_quoted_and_bounded(void **state)
     struct arena arena;
     arena_init(&arena);
     const char *quoted = NULL;
-    assert_int_equal(db_quote_name(&arena, "public.migrations", &quoted, NULL), 0);
+    assert_int_equal(db_quote_name(&db_postgres, &arena, "public.migrations", &quoted, NULL), 0);
     assert_string_equal(quoted, "\"public\".\"migrations\"");
-    assert_int_equal(db_quote_name(&arena, "select", &quoted, NULL), 0);
+    assert_int_equal(db_quote_name(&db_postgres, &arena, "select", &quoted, NULL), 0);
     assert_string_equal(quoted, "\"select\"");
     const char *const bad[] = {"", "a.", ".a", "a.b.c", "a\"; DROP TABLE b; --"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-        assert_int_equal(db_quote_name(&arena, bad[i], &quoted, NULL), E_INVALID);
+        assert_int_equal(db_quote_name(&db_postgres, &arena, bad[i], &quoted, NULL), E_INVALID);
     }
     arena_deinit(&arena);
 }
