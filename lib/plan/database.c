@@ -35,6 +35,9 @@ static void add_backup(struct compiler *c, int64_t hop, const struct hop_databas
         how = "SQLite's backup";
     } else if (with != NULL && with->command != NULL) {
         raw.command = with->command;
+        raw.file = c->cluster->backup->file;
+        raw.max_age_ms = raw.file != NULL ? c->cluster->backup->max_age_ms : 0;
+        raw.verify = c->cluster->backup->verify;
         how = "the site's own command";
     } else {
         forbid_at(c, &c->cluster->backup->with,
@@ -78,7 +81,8 @@ void phases_backup(struct compiler *c, int64_t hop)
             add_backup(c, hop, db, seen);
         }
     }
-    if (backup->max_age_ms > 0 && c->plan->phases.count > first) {
+    bool looked_at = backup->file != NULL && backup->with != NULL && backup->with->command != NULL;
+    if (backup->max_age_ms > 0 && !looked_at && c->plan->phases.count > first) {
         warn(c,
              "backup max_age %s: this run takes a backup of its own right before it migrates; the "
              "age of other backups is not looked at",

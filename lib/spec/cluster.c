@@ -138,7 +138,22 @@ static const struct field backup_fields[] = {
     {.key = "max_age",
      .type = SHAPE_DURATION,
      AT(backup_spec, max_age_ms),
-     .help = "Accepted, not used: a run takes its own backup; the age of others is not looked at."},
+     .help =
+         "With file: a backup of at most this age will do and is not made again. Lockstep's own "
+         "are always made anew."},
+    {.key = "file",
+     .type = SHAPE_STRING,
+     AT(backup_spec, file),
+     .pattern = "/.+",
+     .pattern_help = "an absolute path, * and ? as in file names",
+     .help = "What with.command leaves: the newest match must be there, young and not empty."},
+    {.key = "verify",
+     .type = SHAPE_OBJECT,
+     AT(backup_spec, verify),
+     .scalar_ok = true,
+     .shape = &command_shape,
+     .help = "A command after with.command that ends with status 0 when $BACKUP_FILE can be "
+             "restored."},
     {.key = "with",
      .type = SHAPE_OBJECT,
      AT(backup_spec, with),

@@ -184,7 +184,9 @@ struct backup_with {
 };
 struct backup_spec {
     int when;
-    int64_t max_age_ms;
+    int64_t max_age_ms;     /* of `file`: a younger one is not made again */
+    const char *file;       /* with.command: what it leaves, a glob */
+    struct command *verify; /* with.command: ends with 0 when $BACKUP_FILE can be restored */
     struct backup_with *with;
 };
 

@@ -22,4 +22,8 @@ int db_checkpoint_now(struct act *act, struct db_session *s, const struct db_che
                       struct db_checkpoint *ret, struct db_fingerprint *ret_fingerprint,
                       struct error *e);
 
+/* Where act_db_backup() of this run and step leaves its file. */
+const char *db_backup_path(struct act *act, const char *directory, const char *database,
+                           const char *run, const char *step);
+
 #endif

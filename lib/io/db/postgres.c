@@ -498,4 +498,5 @@ const struct db_engine db_postgres = {
     .objects = postgres_objects,
     .terminate = postgres_terminate,
     .dump = postgres_dump,
+    .restore = postgres_restore,
 };

@@ -5,6 +5,7 @@
 #include <libpq-fe.h>
 
 #include "lib/io/db/session.h"
+#include "lib/io/platform/process.h"
 
 /* The advisory lock's key, "Lockstep" as eight bytes: one per database. */
 #define POSTGRES_LOCK_KEY "5507730182447064432"
@@ -41,6 +42,19 @@ int postgres_index_state(struct db_session *s, struct arena *arena,
 int postgres_objects(struct db_session *s, struct arena *arena, struct db_object **ret,
                      size_t *ret_count, struct error *e);
 int postgres_terminate(struct db_session *s, int64_t pid, struct error *e);
+/* One of PostgreSQL's own programs, to its end; its output is ret->output's. */
+int postgres_program(struct act *act, struct db_session *s, const struct strings *argv,
+                     const char *password, struct process_result *ret, struct error *e);
+/* From the place where the secrets are, again: nothing keeps them. The caller wipes *ret_password. */
+int postgres_find_password(struct db_session *s, const struct database_ref *ref,
+                           const char **ret_conninfo, const char **ret_password, struct error *e);
+/* The list of what a backup holds, a line each, as pg_restore writes it. E_INVALID: it is none. */
+int postgres_backup_list(struct act *act, struct db_session *s, const char *path, char **ret,
+                         struct error *e);
+/* The tables whose rows are a tool's lock: "schema.table", quoted. */
+int postgres_lock_tables(struct db_session *s, struct strings *ret, struct error *e);
+int postgres_restore(struct db_session *s, struct act *act, const struct database_ref *ref,
+                     const char *path, struct error *e);
 int postgres_dump(struct db_session *s, struct act *act, const struct database_ref *ref,
                   const char *path, struct error *e);
 

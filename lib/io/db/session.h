@@ -66,6 +66,7 @@ struct db_options {
 struct act;
 struct db_engine;
 struct db_holder; /* evidence.h */
+struct db_work;   /* evidence.h */
 struct db_object; /* fingerprint.h */
 
 struct db_session {
@@ -81,6 +82,7 @@ struct db_session {
     char schema[64];       /* PostgreSQL: current_schema() when it was opened; "" elsewhere */
     struct db_fault fault; /* of the last failure */
     struct db_options options;
+    const struct db_work *restoring; /* restore(): what its transaction leaves as evidence */
 };
 
 /* A session that is connected to the database and that has locks. */
@@ -186,7 +188,9 @@ struct db_engine {
     int (*dump)(struct db_session *s, struct act *act, const struct database_ref *ref,
                 const char *path, struct error *e);
     /* The opposite: afterwards the database holds what the file holds, and Lockstep's own tables as they were: the
-     * fence never goes back. One transaction where the engine can; else an error says that it is half-done. */
+     * fence never goes back. One transaction where the engine can, with the evidence of s->restoring, and without the
+     * intents that stood open; else an error says that it is half-done, and the caller does both afterwards. A file that is
+     * no whole backup is E_INVALID, and nothing was changed. */
     int (*restore)(struct db_session *s, struct act *act, const struct database_ref *ref,
                    const char *path, struct error *e);
 };

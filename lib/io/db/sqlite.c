@@ -430,4 +430,5 @@ const struct db_engine db_sqlite = {
     .objects = sqlite_objects,
     .terminate = sqlite_terminate,
     .dump = lite_dump,
+    .restore = sqlite_restore,
 };

@@ -11,6 +11,8 @@ int sqlite_objects(struct db_session *s, struct arena *arena, struct db_object *
 int sqlite_writers(struct db_session *s, struct arena *arena, struct db_writer **ret,
                    size_t *ret_count, struct error *e);
 int sqlite_terminate(struct db_session *s, int64_t pid, struct error *e);
+int sqlite_restore(struct db_session *s, struct act *act, const struct database_ref *ref,
+                   const char *path, struct error *e);
 int sqlite_try_lock(struct db_session *s, const struct db_holder *self, bool *ret, struct error *e);
 int sqlite_keep_lock(struct db_session *s, const struct db_holder *self, bool *ret,
                      struct error *e);

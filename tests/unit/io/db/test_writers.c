@@ -50,6 +50,37 @@ static void sessions_are_refused_by_name(void **state)
     fixture_end(f);
 }
 
+/* It goes only when it has seen that it is waited for. */
+static void a_session_that_goes_is_waited_for(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct db_session app = {0};
+        app_open(f, &app, "chat");
+        const char *asked = "0";
+        while (strcmp(asked, "0") == 0) {
+            process_sleep_ms(20);
+            assert_ok(db_value(&app, &f->arena,
+                               "SELECT count(*) FROM pg_stat_activity WHERE application_name ="
+                               " 'lockstep run-1' AND query LIKE '%pg_stat_activity%'",
+                               NULL, 0, &asked, &f->error));
+        }
+        db_close(&app);
+        _exit(0);
+    }
+    static const char there[] =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'chat'";
+    while (strcmp(fixture_value(f, there), "1") != 0) {
+        process_sleep_ms(20);
+    }
+    assert_ok(writers(f, (struct db_writers_action){.policy = WRITERS_WAIT, .wait_ms = 15000}));
+    waitpid(pid, NULL, 0);
+    fixture_end(f);
+}
+
 static void who_counts_can_be_chosen(void **state)
 {
     (void)state;
@@ -170,6 +201,7 @@ static int run(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sessions_are_refused_by_name),
+        cmocka_unit_test(a_session_that_goes_is_waited_for),
         cmocka_unit_test(who_counts_can_be_chosen),
         cmocka_unit_test(terminate_ends_them_after_the_wait),
         cmocka_unit_test(a_role_that_may_not_end_sessions_is_told),
