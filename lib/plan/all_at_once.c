@@ -63,6 +63,11 @@ static void stop(struct compiler *c, size_t hop, size_t end, const struct member
         step_service(c, phase, hop, SERVICE_STOP);
     }
     extras_of_hops(c, hop, end, POINT_STOPPED, SLOT_AFTER, members);
+    /* What is written after the backup would be lost with a restore. */
+    bool lossy = false;
+    if (hop == 0 && c->plan->from != NULL && backup_is_due(c, &lossy)) {
+        phase_writers(c, hop, end);
+    }
     disruptive_from(c, from);
 }
 
@@ -87,6 +92,7 @@ static void before(struct compiler *c, const struct members *members)
     size_t end = c->hop_count;
     extras_of_hops(c, 0, end, POINT_PREFLIGHT, SLOT_BEFORE, members);
     phases_preflight(c, members);
+    phase_look(c);
     extras_of_hops(c, 0, end, POINT_PREFLIGHT, SLOT_AFTER, members);
     extras_of_hops(c, 0, end, POINT_STAGED, SLOT_BEFORE, members);
     phases_stage(c, members);

@@ -9,6 +9,7 @@
  *   actions.c  the templates of Lockstep's own steps
  *   order.c    the order of a hop's pieces on a set of nodes, with the extra steps between them
  *   all_at_once.c, rolling.c   the two strategies
+ *   look.c     what is asked of the databases before anything is touched, and before and after each moves
  *   prove.c    whether the way may roll, or the pair that breaks it
  *   prove_plan.c  what is proved of the plan as it was put together
  */
@@ -138,6 +139,9 @@ struct members *members_by_artifact(struct compiler *c, const struct members *of
 
 /* ---- extra.c ---- */
 enum { SLOT_BEFORE, SLOT_AFTER };
+/* Do the conditions hold in this hop? Their words go to *in, or the one that does not to *ret_not. */
+bool when_holds(struct compiler *c, const struct when_spec *when, const struct hop_state *hop,
+                struct strings *in, const char **ret_not);
 /* Is the extra step in at this hop? *ret_why says why or why not. */
 bool extra_holds(struct compiler *c, const struct extra_step *step, size_t hop,
                  const char **ret_why);
@@ -170,7 +174,9 @@ void phases_preflight(struct compiler *c, const struct members *members);
 void phases_stage(struct compiler *c, const struct members *members);
 
 /* ---- database.c ---- */
-/* Is a backup due, and how? Backs up every database that has something in it. */
+/* Is a backup due? *ret_lossy: anything on the way loses data. */
+bool backup_is_due(struct compiler *c, bool *ret_lossy);
+/* How? Backs up every database that has something in it. */
 void phases_backup(struct compiler *c, int64_t hop);
 /* Lock, migrate, checkpoint, unlock: one phase for each database that has something to do. */
 void phases_migrate(struct compiler *c, size_t hop);
@@ -187,6 +193,16 @@ void steps_tool_lock(struct compiler *c, struct plan_phase *phase, const struct 
 struct plan_step *step_tool(struct compiler *c, struct plan_phase *phase,
                             const struct hop_database *db, bool down, const char *title,
                             struct action *ret_in);
+
+/* ---- look.c ---- */
+/* Before anything is touched: has a schema drifted, and does the data suit the releases on the way? */
+void phase_look(struct compiler *c);
+/* All nodes have stopped: no session of the application is left. For each database that moves in these hops. */
+void phase_writers(struct compiler *c, size_t first, size_t end);
+void step_writers(struct compiler *c, struct plan_phase *phase, const struct hop_database *db);
+/* Before the checkpoint of a release: is the schema the one that was recorded for it? */
+void step_drift_after(struct compiler *c, struct plan_phase *phase, size_t hop,
+                      const struct hop_database *db);
 
 /* ---- delegate.c ---- */
 bool is_delegated(const struct migration *migration, bool down);
@@ -231,6 +247,9 @@ bool prove_plan(struct compiler *c, struct strings *ret);
 #define ANNOUNCE_MS         (30 * SECOND_MS)
 #define BACKUP_MS           (4 * 60 * MINUTE_MS)
 #define LOCK_WAIT_MS        (2 * MINUTE_MS)
+#define WRITERS_WAIT_MS     (1 * MINUTE_MS)
+#define DRIFT_MS            (2 * MINUTE_MS)
+#define DATA_CHECK_MS       (5 * MINUTE_MS)
 #define TOOL_LOCK_WAIT_MS   (1 * MINUTE_MS)
 #define LEDGER_MS           (1 * MINUTE_MS)
 #define CHECKPOINT_MS       (2 * MINUTE_MS)

@@ -57,12 +57,19 @@ static void add_backup(struct compiler *c, int64_t hop, const struct hop_databas
     }
 }
 
+bool backup_is_due(struct compiler *c, bool *ret_lossy)
+{
+    const struct backup_spec *backup = c->cluster->backup;
+    *ret_lossy = any_lossy(c);
+    return backup != NULL && backup->when != BACKUP_NEVER &&
+           (backup->when != BACKUP_LOSSY || *ret_lossy);
+}
+
 void phases_backup(struct compiler *c, int64_t hop)
 {
-    bool lossy = any_lossy(c);
     const struct backup_spec *backup = c->cluster->backup;
-    if (backup == NULL || backup->when == BACKUP_NEVER ||
-        (backup->when == BACKUP_LOSSY && !lossy)) {
+    bool lossy = false;
+    if (!backup_is_due(c, &lossy)) {
         if (lossy) {
             warn(c,
                  "this plan loses data and no backup is made before it: see backup: of cluster "
@@ -235,13 +242,32 @@ static bool can_return(const struct plan *plan)
     return true;
 }
 
+/* Does the hop move this database already? Its sessions were gone before that. */
+static bool moves_already(const struct plan *plan, size_t hop, const struct hop_database *db)
+{
+    for (size_t i = 0; i < plan->phases.count; i++) {
+        const struct plan_phase *phase = plan_phase_at(plan, i);
+        for (size_t s = 0; phase->hop == (int64_t)hop && s < phase->steps.count; s++) {
+            const struct db_lock_action *a = plan_step_at(plan, i, s)->action->db_lock;
+            if (a != NULL && str_equal(a->database.name, db->app->name)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 struct plan_phase *begin_migration(struct compiler *c, size_t hop, const struct hop_database *db,
                                    const char *name, const char *lossy, int format)
 {
     bool first_loss = lossy != NULL && can_return(c->plan);
+    bool first = !moves_already(c->plan, hop, db);
     struct plan_phase *phase = add_once_phase(c, (int64_t)hop, name);
     phase->disruptive = true;
     phase->no_return = first_loss;
+    if (c->plan->strategy == STRATEGY_ALL_AT_ONCE && first) {
+        step_writers(c, phase, db);
+    }
     step_lock(c, phase, db, format);
     return phase;
 }
@@ -250,6 +276,7 @@ void end_migration(struct compiler *c, struct plan_phase *phase, size_t hop,
                    const struct hop_database *db, int format, bool checkpoint)
 {
     if (checkpoint) {
+        step_drift_after(c, phase, hop, db);
         step_checkpoint(c, phase, hop, db);
     }
     struct plan_step *step = add_step(c, phase, "unlock", db->app->name, db->place, DENY_MS);

@@ -104,17 +104,22 @@ static bool direction_holds(struct compiler *c, int wanted, enum direction is, s
     return true;
 }
 
+bool when_holds(struct compiler *c, const struct when_spec *when, const struct hop_state *hop,
+                struct strings *in, const char **ret_not)
+{
+    return when == NULL || (direction_holds(c, when->direction, hop->direction, in, ret_not) &&
+                            range_holds(c, hop->from, when->hop_from, in, ret_not) &&
+                            range_holds(c, hop->to, when->hop_to, in, ret_not) &&
+                            role_holds(c, when->role, in, ret_not));
+}
+
 bool extra_holds(struct compiler *c, const struct extra_step *step, size_t index,
                  const char **ret_why)
 {
     const struct hop_state *hop = &c->hops[index];
-    const struct when_spec *when = step->when;
     struct strings in = {0};
     const char *not_in = NULL;
-    if (when != NULL && (!direction_holds(c, when->direction, hop->direction, &in, &not_in) ||
-                         !range_holds(c, hop->from, when->hop_from, &in, &not_in) ||
-                         !range_holds(c, hop->to, when->hop_to, &in, &not_in) ||
-                         !role_holds(c, when->role, &in, &not_in))) {
+    if (!when_holds(c, step->when, hop, &in, &not_in)) {
         *ret_why = not_in;
         return false;
     }

@@ -18,6 +18,7 @@ struct place {
 struct schema {
     const char *name;
     int64_t number; /* -1: not said */
+    bool quiet;     /* no session of the application is left since the last start */
 };
 
 struct walk {
@@ -31,8 +32,9 @@ struct walk {
     size_t schema_count;
     const char *locked; /* the database whose lock is held */
     size_t down, most_down, denied, taken, checked, unknown, locks, migrations;
-    size_t bare; /* migrations that do not commit with their ledger row */
-    bool broken; /* one complaint is enough: what follows is a consequence */
+    size_t bare;   /* migrations that do not commit with their ledger row */
+    bool excepted; /* some sessions may stay while a database moves */
+    bool broken;   /* one complaint is enough: what follows is a consequence */
 };
 
 #define NO_VERSION SIZE_MAX
@@ -96,6 +98,9 @@ static void set_running(struct walk *w, struct place *p, bool running)
 static void starts(struct walk *w, const struct plan_phase *phase, struct place *p, bool *seen)
 {
     set_running(w, p, true);
+    for (size_t i = 0; i < w->schema_count; i++) {
+        w->schemas[i].quiet = false;
+    }
     if (p->version == NO_VERSION || seen[p->version]) {
         return;
     }
@@ -147,14 +152,39 @@ static void lock(struct walk *w, const struct plan_phase *phase, const char *dat
     }
 }
 
+static void quiet(struct walk *w, const struct db_writers_action *a)
+{
+    w->excepted = w->excepted || a->except.count > 0 || a->only.count > 0;
+    for (size_t i = 0; i < w->schema_count; i++) {
+        w->schemas[i].quiet =
+            w->schemas[i].quiet || str_equal(w->schemas[i].name, a->database.name);
+    }
+}
+
+static void prove_quiet(struct walk *w, const struct plan_phase *phase, const char *database)
+{
+    for (size_t i = 0; w->plan->strategy == STRATEGY_ALL_AT_ONCE && i < w->schema_count; i++) {
+        if (str_equal(w->schemas[i].name, database) && !w->schemas[i].quiet && !w->broken) {
+            w->broken = true;
+            forbid(w->c,
+                   "phase \"%s\" migrates database %s before the sessions of the application are "
+                   "gone: this is a mistake of the compiler, report it",
+                   phase->name, database);
+        }
+    }
+}
+
 static void database_step(struct walk *w, const struct plan_phase *phase, const struct action *a)
 {
-    if (a->db_lock != NULL) {
+    if (a->db_writers != NULL) {
+        quiet(w, a->db_writers);
+    } else if (a->db_lock != NULL) {
         lock(w, phase, a->db_lock->database.name);
     } else if (a->db_unlock != NULL) {
         w->locked = NULL;
     } else if (a->db_migrate != NULL) {
         w->migrations++;
+        prove_quiet(w, phase, a->db_migrate->database.name);
         for (size_t i = 0; i < a->db_migrate->items.count; i++) {
             w->bare +=
                 LIST_AT(&a->db_migrate->items, struct migration_item, i)->transactional ? 0 : 1;
@@ -163,6 +193,7 @@ static void database_step(struct walk *w, const struct plan_phase *phase, const 
     } else if (a->run != NULL && w->locked != NULL) { /* an external migrator */
         w->migrations++;
         w->bare++;
+        prove_quiet(w, phase, w->locked);
         move_schema(w, phase, w->locked);
     }
 }
@@ -315,7 +346,7 @@ static void begin(struct walk *w)
     w->schemas = ARENA_ARRAY(arena, w->schema_count, struct schema);
     for (size_t i = 0; i < w->schema_count; i++) {
         const char *name = LIST_AT(&plan->databases, struct plan_observed_database, i)->name;
-        w->schemas[i] = (struct schema){name, first_schema(plan, name)};
+        w->schemas[i] = (struct schema){name, first_schema(plan, name), false};
     }
 }
 
@@ -340,6 +371,13 @@ static void say(struct walk *w, struct strings *ret)
     }
     if (w->locks > 0 && w->plan->strategy == STRATEGY_ALL_AT_ONCE) {
         strings_push(arena, ret, "no database is locked before every node has denied starts");
+    }
+    if (w->migrations > 0 && w->plan->strategy == STRATEGY_ALL_AT_ONCE) {
+        strings_push(arena, ret,
+                     w->excepted ? "no migration runs before the sessions of the application are "
+                                   "gone, but for those that may stay"
+                                 : "no migration runs before the sessions of the application are "
+                                   "gone");
     }
 }
 

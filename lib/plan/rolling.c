@@ -121,6 +121,7 @@ static void before(struct compiler *c, const struct members *all)
         extra_phases(c, h, POINT_PREFLIGHT, SLOT_BEFORE, all);
     }
     phases_preflight(c, all);
+    phase_look(c);
     for (size_t h = 0; h < c->hop_count; h++) {
         extra_phases(c, h, POINT_PREFLIGHT, SLOT_AFTER, all);
         extra_phases(c, h, POINT_STAGED, SLOT_BEFORE, all);

@@ -185,6 +185,7 @@ enum migration_format_kind {
     FORMAT_EXTERNAL
 };
 extern const char *const migration_format_words[]; /* by kind; ends with NULL */
+extern const char *const writers_policy_words[];
 struct migration_item {
     const char *id; /* the ledger's name: morph "create_posts" */
     int64_t version;

@@ -222,7 +222,7 @@ static const struct field db_drift_fields[] = {
 };
 const struct shape db_drift_shape = SHAPE("db_drift", db_drift_action, db_drift_fields);
 
-static const char *const writers_policy_words[] = {"wait", "refuse", "terminate", NULL};
+const char *const writers_policy_words[] = {"wait", "refuse", "terminate", NULL};
 
 static const struct field db_writers_fields[] = {
     DATABASE_FIELD(db_writers_action),

@@ -134,6 +134,60 @@ static const struct shape scripts_shape =
     SHAPE("scripts", scripts_spec, scripts_fields,
           .help = "Migration files of a release that are not in its artifact.");
 
+static const char *const direction_words[] = {"any", "up", "down", NULL};
+
+static const struct field when_fields[] = {
+    {.key = "direction",
+     .type = SHAPE_ENUM,
+     AT(when_spec, direction),
+     .words = direction_words,
+     .help = "Only on hops up, or down."},
+    {.key = "hop_from",
+     .type = SHAPE_VERSION,
+     AT(when_spec, hop_from),
+     .help = "A range that the hop's first version is in."},
+    {.key = "hop_to",
+     .type = SHAPE_VERSION,
+     AT(when_spec, hop_to),
+     .help = "A range that the hop's second version is in."},
+    {.key = "role",
+     .type = SHAPE_NAME,
+     AT(when_spec, role),
+     .help = "Only on nodes with this role."},
+};
+static const struct shape when_shape =
+    SHAPE("when", when_spec, when_fields, .help = "When the step is part of a hop; all must hold.");
+
+static const struct field data_check_fields[] = {
+    {.key = "database",
+     .type = SHAPE_NAME,
+     AT(data_check_spec, database),
+     .required = true,
+     .help = "Where it is asked."},
+    {.key = "sql",
+     .type = SHAPE_STRING,
+     AT(data_check_spec, sql),
+     .required = true,
+     .help = "One SELECT; it can change nothing."},
+    {.key = "expect",
+     .type = SHAPE_STRING,
+     AT(data_check_spec, expect),
+     .required = true,
+     .help = "What its first cell must be, as the server prints it; \"none\": no row."},
+    {.key = "says",
+     .type = SHAPE_STRING,
+     AT(data_check_spec, says),
+     .help = "What it means when it is not so, for the operator."},
+    {.key = "when",
+     .type = SHAPE_OBJECT,
+     AT(data_check_spec, when),
+     .shape = &when_shape,
+     .help = "Only on such hops to the release; default: all."},
+};
+static const struct shape data_check_shape =
+    SHAPE("data check", data_check_spec, data_check_fields,
+          .help = "Whether the release can live with the data, asked before anything stops.");
+
 static const struct field release_fields[] = {
     {.key = "version",
      .type = SHAPE_VERSION,
@@ -169,6 +223,13 @@ static const struct field release_fields[] = {
      .shape = &scripts_shape,
      .max = 16,
      .help = "Where its migration files are, when they are not in the artifact."},
+    {.key = "checks",
+     .type = SHAPE_LIST,
+     AT(release_spec, checks),
+     .scalar_ok = true,
+     .shape = &data_check_shape,
+     .max = 256,
+     .help = "What must be true of the data before a way leads to it."},
 };
 static const struct shape release_shape = SHAPE("release", release_spec, release_fields);
 
@@ -329,30 +390,6 @@ static const struct shape app_database_shape =
     SHAPE("application database", app_database_spec, app_database_fields);
 
 /* ---- extra steps ---- */
-
-static const char *const direction_words[] = {"any", "up", "down", NULL};
-
-static const struct field when_fields[] = {
-    {.key = "direction",
-     .type = SHAPE_ENUM,
-     AT(when_spec, direction),
-     .words = direction_words,
-     .help = "Only on hops up, or down."},
-    {.key = "hop_from",
-     .type = SHAPE_VERSION,
-     AT(when_spec, hop_from),
-     .help = "A range that the hop's first version is in."},
-    {.key = "hop_to",
-     .type = SHAPE_VERSION,
-     AT(when_spec, hop_to),
-     .help = "A range that the hop's second version is in."},
-    {.key = "role",
-     .type = SHAPE_NAME,
-     AT(when_spec, role),
-     .help = "Only on nodes with this role."},
-};
-static const struct shape when_shape =
-    SHAPE("when", when_spec, when_fields, .help = "When the step is part of a hop; all must hold.");
 
 static const char *const scope_words[] = {"node", "once", "database", NULL};
 static const char *const point_words[] = {"",          "preflight", "staged",  "stopped",

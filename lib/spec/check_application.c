@@ -165,6 +165,42 @@ static void check_scripts(const struct checker *c, const struct application *app
     }
 }
 
+static void check_range(const struct checker *c, const void *field, const char *key,
+                        const char *text)
+{
+    const struct range *range;
+    struct error e = {0};
+    if (text != NULL && c->scheme_known &&
+        range_parse(c->arena, &c->spec->scheme, text, &range, &e) < 0) {
+        check_say(c, field, "%s: %s", key, e.message);
+    }
+}
+
+static void check_when(const struct checker *c, const struct when_spec *when)
+{
+    if (when != NULL) {
+        check_range(c, &when->hop_from, "hop_from", when->hop_from);
+        check_range(c, &when->hop_to, "hop_to", when->hop_to);
+    }
+}
+
+static void check_data_checks(const struct checker *c, const struct application *app,
+                              const struct release_spec *release)
+{
+    for (size_t i = 0; i < release->checks.count; i++) {
+        const struct data_check_spec *check =
+            LIST_AT(&release->checks, const struct data_check_spec, i);
+        if (check->database != NULL && !has_database(app, check->database)) {
+            complain_no_database(c, &check->database, "checks", check->database, app);
+        }
+        if (check->when != NULL && check->when->role != NULL) {
+            check_say(c, &check->when->role,
+                      "role: is for steps on nodes: a check asks a database");
+        }
+        check_when(c, check->when);
+    }
+}
+
 static void check_releases(const struct checker *c, const struct application *app)
 {
     for (size_t i = 0; i < app->releases.count; i++) {
@@ -173,6 +209,7 @@ static void check_releases(const struct checker *c, const struct application *ap
         check_artifacts(c, release);
         check_schemas(c, app, release);
         check_scripts(c, app, release);
+        check_data_checks(c, app, release);
     }
     check_duplicate_releases(c, app);
 }
@@ -300,17 +337,6 @@ void check_application(const struct checker *c, const struct application *app)
 
 /* ---- extra steps ---- */
 
-static void check_range(const struct checker *c, const void *field, const char *key,
-                        const char *text)
-{
-    const struct range *range;
-    struct error e = {0};
-    if (text != NULL && c->scheme_known &&
-        range_parse(c->arena, &c->spec->scheme, text, &range, &e) < 0) {
-        check_say(c, field, "%s: %s", key, e.message);
-    }
-}
-
 static void check_wait(const struct checker *c, const struct wait_action *wait)
 {
     check_regex(c, &wait->matches, wait->matches, 0);
@@ -378,10 +404,7 @@ static void check_step(const struct checker *c, const struct application *app,
         check_say(c, &step->before, "after: and before: exclude each other");
     }
     check_scope(c, app, step);
-    if (step->when != NULL) {
-        check_range(c, &step->when->hop_from, "hop_from", step->when->hop_from);
-        check_range(c, &step->when->hop_to, "hop_to", step->when->hop_to);
-    }
+    check_when(c, step->when);
     for (size_t i = 0; i < step->actions.count; i++) {
         check_do(c, step, LIST_AT(&step->actions, const struct action, i));
     }

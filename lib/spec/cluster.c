@@ -29,6 +29,38 @@ static const struct field node_fields[] = {
 };
 static const struct shape node_shape = SHAPE("node", node_spec, node_fields);
 
+#define WRITERS_WAIT_MS (60 * INT64_C(1000))
+
+static const struct field writers_fields[] = {
+    {.key = "policy",
+     .type = SHAPE_ENUM,
+     AT(writers_spec, policy),
+     .words = writers_policy_words,
+     .help = "Wait for them and then refuse, refuse at once, or end them after the wait."},
+    {.key = "wait",
+     .type = SHAPE_DURATION,
+     AT(writers_spec, wait_ms),
+     .fallback = WRITERS_WAIT_MS,
+     .help = "How long they may take to go; default 1m."},
+    {.key = "except",
+     .type = SHAPE_STRINGS,
+     AT(writers_spec, except),
+     .scalar_ok = true,
+     .max = 64,
+     .help = "Users and application names that may stay, with * and ? as in file names."},
+    {.key = "only",
+     .type = SHAPE_STRINGS,
+     AT(writers_spec, only),
+     .scalar_ok = true,
+     .max = 64,
+     .help = "Users and application names that count; default: all."},
+};
+static const struct shape writers_shape =
+    SHAPE("writers", writers_spec, writers_fields, .scalar = "policy",
+          .help = "Sessions that are left when all nodes have stopped, before a database moves.");
+
+static const char *const drift_words[] = {"warn", "refuse", "off", NULL};
+
 static const struct field database_fields[] = {
     {.key = "url",
      .type = SHAPE_STRING,
@@ -51,6 +83,16 @@ static const struct field database_fields[] = {
      AT(cluster_database_spec, via),
      .fallback_text = "controller",
      .help = "Who talks to the database: \"controller\" or a node's name."},
+    {.key = "writers",
+     .type = SHAPE_OBJECT,
+     AT(cluster_database_spec, writers),
+     .scalar_ok = true,
+     .shape = &writers_shape},
+    {.key = "drift",
+     .type = SHAPE_ENUM,
+     AT(cluster_database_spec, drift),
+     .words = drift_words,
+     .help = "What a schema that is not the recorded one means: warn, refuse, or not looked at."},
 };
 static const struct shape database_shape =
     SHAPE("cluster database", cluster_database_spec, database_fields);

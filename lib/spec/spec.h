@@ -47,6 +47,23 @@ struct scripts_spec {
     const char *sha256;
 };
 
+struct when_spec {
+    int direction;        /* enum when_direction */
+    const char *hop_from; /* a range; NULL: any */
+    const char *hop_to;
+    const char *role; /* nodes that have it; NULL: any */
+};
+enum when_direction { WHEN_ANY, WHEN_UP, WHEN_DOWN };
+
+/* Whether a release can live with the data that is there: asked before anything stops. */
+struct data_check_spec {
+    const char *database;
+    const char *sql;
+    const char *expect;
+    const char *says;
+    struct when_spec *when; /* without role */
+};
+
 struct release_spec {
     const char *version;
     struct list artifact;   /* of struct artifact_spec; a mapping alone is a list of one */
@@ -54,6 +71,7 @@ struct release_spec {
     struct pairs runs_with; /* database -> integer ranges ("126..128") */
     struct notes_spec *notes;
     struct list scripts; /* of struct scripts_spec; a mapping alone is a list of one */
+    struct list checks;  /* of struct data_check_spec; a mapping alone is a list of one */
 };
 
 struct layout_spec {
@@ -88,14 +106,6 @@ struct app_database_spec {
     const char *name;
     struct migrations_spec *migrations;
 };
-
-struct when_spec {
-    int direction;        /* enum when_direction */
-    const char *hop_from; /* a range; NULL: any */
-    const char *hop_to;
-    const char *role; /* nodes that have it; NULL: any */
-};
-enum when_direction { WHEN_ANY, WHEN_UP, WHEN_DOWN };
 
 enum step_scope { SCOPE_NODE, SCOPE_ONCE, SCOPE_DATABASE };
 
@@ -153,12 +163,23 @@ struct node_spec {
     struct pairs vars;
 };
 
+struct writers_spec {      /* sessions that are left when all nodes have stopped */
+    int policy;            /* enum writers_policy */
+    int64_t wait_ms;       /* 1m */
+    struct strings except; /* users and application names, * and ? as in file names */
+    struct strings only;   /* none: all */
+};
+
+enum drift_check { DRIFT_CHECK_WARN, DRIFT_CHECK_REFUSE, DRIFT_CHECK_OFF };
+
 struct cluster_database_spec {
     const char *name;
     const char *url;
     struct secret *url_from;
     struct secret *password;
-    const char *via; /* "controller" or a node */
+    const char *via;              /* "controller" or a node */
+    struct writers_spec *writers; /* NULL: wait, one minute */
+    int drift;                    /* enum drift_check */
 };
 
 struct rolling_spec {

@@ -202,7 +202,7 @@ int act_db_tool_lock(struct act *act, const struct action *action, struct error 
 
 /* ---- checkpoint ---- */
 
-static const char *digest_of(struct act *act, const struct db_ledger *ledger)
+const char *db_ledger_digest(struct arena *arena, const struct db_ledger *ledger)
 {
     struct digest d;
     char hex[DIGEST_HEX_BYTES];
@@ -214,7 +214,7 @@ static const char *digest_of(struct act *act, const struct db_ledger *ledger)
         digest_update(&d, "\n", 1);
     }
     digest_final_hex(&d, hex);
-    return arena_strdup(act->arena, hex);
+    return arena_strdup(arena, hex);
 }
 
 int db_checkpoint_now(struct act *act, struct db_session *s, const struct db_checkpoint_action *a,
@@ -233,7 +233,7 @@ int db_checkpoint_now(struct act *act, struct db_session *s, const struct db_che
         return rc;
     }
     c.applied = ledger.ids.count;
-    c.digest = digest_of(act, &ledger);
+    c.digest = db_ledger_digest(act->arena, &ledger);
     if (s->engine->objects == NULL) {
         rc = db_checkpoint_write(s, &c, e);
     } else {

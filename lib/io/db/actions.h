@@ -6,6 +6,7 @@
 
 #include "lib/io/db/evidence.h"
 #include "lib/io/db/fingerprint.h"
+#include "lib/io/db/format.h"
 #include "lib/io/platform/act.h"
 
 /* act->facts becomes this. Takes the json; NULL is a text that is not UTF-8. */
@@ -16,6 +17,8 @@ int db_open_to_look(struct act *act, struct db_session *s, const struct database
 /* After a failure: is the action to be run again from its start? A server that restarts is waited for. */
 bool db_again(struct act *act, int rc);
 
+/* SHA-256 of the ledger's ids: what a checkpoint names it by. */
+const char *db_ledger_digest(struct arena *arena, const struct db_ledger *ledger);
 /* What the database has reached: the ledger's set and, where the engine can tell, the schema (*ret_fingerprint; digest NULL
  * where it cannot). Through a session of db_work_open(). */
 int db_checkpoint_now(struct act *act, struct db_session *s, const struct db_checkpoint_action *a,

@@ -98,6 +98,26 @@ static int compare(struct act *act, const struct db_drift_action *a,
     return a->policy == DRIFT_WARN ? 0 : refuse(a, checkpoint, &words, act->arena, e);
 }
 
+/* Has the ledger moved on since the checkpoint? Then the schema has too, and that is no drift. */
+static int moved_on(struct act *act, struct db_session *s, const struct db_drift_action *a,
+                    const struct db_checkpoint *checkpoint, bool *ret, struct error *e)
+{
+    struct db_ledger ledger = {0};
+    if (a->format == FORMAT_NONE || !str_empty(a->release) || checkpoint->run == NULL) {
+        return 0;
+    }
+    int rc = db_ledger_read(s, act->arena, a->format, a->ledger, &ledger, e);
+    if (rc < 0 || str_equal(db_ledger_digest(act->arena, &ledger), checkpoint->digest)) {
+        return rc;
+    }
+    *ret = true;
+    act_log(act,
+            "database %s: its ledger is not the one of the last checkpoint (%llu applied then, %zu "
+            "now): the schemas are not compared",
+            a->database.name, (unsigned long long)checkpoint->applied, ledger.ids.count);
+    return 0;
+}
+
 static int drift_once(struct act *act, const struct db_drift_action *a, struct error *e)
 {
     struct db_session s = {0};
@@ -105,16 +125,26 @@ static int drift_once(struct act *act, const struct db_drift_action *a, struct e
     struct db_fingerprint was = {0};
     struct db_fingerprint now = {0};
     int rc = db_open_to_look(act, &s, &a->database, true, e);
+    if (rc == 0 && s.engine->objects == NULL) {
+        act_log(act, "database %s: the schema of a %s database cannot be read yet: not compared",
+                a->database.name, s.engine->name);
+        db_close(&s);
+        return 0;
+    }
     if (rc == 0) {
         rc = db_fingerprint_of(&s, act->arena, str_empty(a->release) ? NULL : a->release,
                                &checkpoint, &was, e);
+    }
+    bool moved = false;
+    if (rc == 0) {
+        rc = moved_on(act, &s, a, &checkpoint, &moved, e);
     }
     if (rc == 0 && checkpoint.run != NULL) {
         rc = db_fingerprint_read(&s, act->arena, &now, e);
     }
     db_close(&s);
-    if (rc < 0) {
-        return rc;
+    if (rc < 0 || moved) {
+        return rc < 0 ? rc : facts(act, &now, &(struct strings){0}, false, e);
     }
     return checkpoint.run != NULL ? compare(act, a, &checkpoint, &was, &now, e) : record(act, a, e);
 }

@@ -12,14 +12,19 @@ static void goes_up_all_at_once(void **state UNUSED)
           "Plan 7f3a7f3a   demo: guestbook 1.0.0 -> 2.0.0   up, 1 hop, all-at-once\n"
           "\n"
           "before   each   preflight                                   app-1 app-2 app-3\n"
+          "         once   drift main                                  since the last checkpoint\n"
           "         each   stage 2.0.0                                 app-1 app-2 app-3   2.0 MB\n"
           "         once   announce start\n"
           "         each   deny                                        app-1 app-2 app-3\n"
           "         all    stop                                        app-1 app-2 app-3\n"
+          "         once   writers main                                gone within 1 min 0 s\n"
           "         once   backup main                                 SQLite's backup\n"
           "hop 1    1.0.0 -> 2.0.0\n"
+          "         once   writers main                                gone within 1 min 0 s\n"
           "         once   lock main\n"
           "         once   migrate main 2 -> 4                         2 up\n"
+          "         once   drift main                                  from the schema recorded "
+          "for 2.0.0\n"
           "         once   checkpoint main\n"
           "         once   unlock main\n"
           "         each   swap 2.0.0, permit, start, health           app-1               3 in a "
@@ -33,6 +38,7 @@ static void goes_up_all_at_once(void **state UNUSED)
           "          3 of 3 down at once, as all-at-once says\n"
           "          every migration commits together with its ledger row\n"
           "          no database is locked before every node has denied starts\n"
+          "          no migration runs before the sessions of the application are gone\n"
           "to read:  2.0.0: authors lose their address\n");
 }
 
@@ -46,18 +52,25 @@ static void goes_up_two_hops_and_migrates_through_the_first(void **state UNUSED)
           "Plan 7f3a7f3a   demo: guestbook 1.0.0 -> 2.0.0   up, 2 hops, all-at-once\n"
           "\n"
           "before   each   preflight                                   app-1 app-2 app-3\n"
+          "         once   drift main                                  since the last checkpoint\n"
           "         each   stage 2.0.0                                 app-1 app-2 app-3   2.0 MB\n"
           "         each   deny                                        app-1 app-2 app-3\n"
           "         all    stop                                        app-1 app-2 app-3\n"
           "hop 1    1.0.0 -> 1.1.0                                     (1.1.0 is migrated through, "
           "not started)\n"
+          "         once   writers main                                gone within 1 min 0 s\n"
           "         once   lock main\n"
           "         once   migrate main 2 -> 3                         1 up\n"
+          "         once   drift main                                  from the schema recorded "
+          "for 1.1.0\n"
           "         once   checkpoint main\n"
           "         once   unlock main\n"
           "hop 2    1.1.0 -> 2.0.0\n"
+          "         once   writers main                                gone within 1 min 0 s\n"
           "         once   lock main\n"
           "         once   migrate main 3 -> 4                         1 up\n"
+          "         once   drift main                                  from the schema recorded "
+          "for 2.0.0\n"
           "         once   checkpoint main\n"
           "         once   unlock main\n"
           "         all    swap 2.0.0, permit, start, health           app-1 app-2 app-3   3 in a "
@@ -68,6 +81,7 @@ static void goes_up_two_hops_and_migrates_through_the_first(void **state UNUSED)
           "          3 of 3 down at once, as all-at-once says\n"
           "          every migration commits together with its ledger row\n"
           "          no database is locked before every node has denied starts\n"
+          "          no migration runs before the sessions of the application are gone\n"
           "to read:  2.0.0: authors lose their address\n");
 }
 
@@ -82,12 +96,16 @@ static void starts_the_release_between_when_the_application_wants_that(void **st
           "Plan 7f3a7f3a   demo: guestbook 1.0.0 -> 2.0.0   up, 2 hops, all-at-once\n"
           "\n"
           "before   each   preflight                                   app-1 app-2 app-3\n"
+          "         once   drift main                                  since the last checkpoint\n"
           "         each   stage 1.1.0 2.0.0                           app-1 app-2 app-3   2.0 MB\n"
           "         each   deny                                        app-1 app-2 app-3\n"
           "         all    stop                                        app-1 app-2 app-3\n"
           "hop 1    1.0.0 -> 1.1.0\n"
+          "         once   writers main                                gone within 1 min 0 s\n"
           "         once   lock main\n"
           "         once   migrate main 2 -> 3                         1 up\n"
+          "         once   drift main                                  from the schema recorded "
+          "for 1.1.0\n"
           "         once   checkpoint main\n"
           "         once   unlock main\n"
           "         all    swap 1.1.0, permit, start, health           app-1 app-2 app-3   3 in a "
@@ -95,8 +113,11 @@ static void starts_the_release_between_when_the_application_wants_that(void **st
           "hop 2    1.1.0 -> 2.0.0\n"
           "         each   deny                                        app-1 app-2 app-3\n"
           "         all    stop                                        app-1 app-2 app-3\n"
+          "         once   writers main                                gone within 1 min 0 s\n"
           "         once   lock main\n"
           "         once   migrate main 3 -> 4                         1 up\n"
+          "         once   drift main                                  from the schema recorded "
+          "for 2.0.0\n"
           "         once   checkpoint main\n"
           "         once   unlock main\n"
           "         all    swap 2.0.0, permit, start, health           app-1 app-2 app-3   3 in a "
@@ -107,6 +128,7 @@ static void starts_the_release_between_when_the_application_wants_that(void **st
           "          3 of 3 down at once, as all-at-once says\n"
           "          every migration commits together with its ledger row\n"
           "          no database is locked before every node has denied starts\n"
+          "          no migration runs before the sessions of the application are gone\n"
           "to read:  2.0.0: authors lose their address\n");
 }
 
@@ -119,15 +141,20 @@ static void goes_down_with_the_extra_step_and_the_point_of_no_return(void **stat
           "Plan 7f3a7f3a   demo: guestbook 2.0.0 -> 1.0.0   down, 1 hop, all-at-once\n"
           "\n"
           "before   each   preflight                                   app-1 app-2 app-3\n"
+          "         once   drift main                                  since the last checkpoint\n"
           "         each   stage 1.0.0                                 app-1 app-2 app-3   2.0 MB\n"
           "         each   deny                                        app-1 app-2 app-3\n"
           "         all    stop                                        app-1 app-2 app-3\n"
+          "         once   writers main                                gone within 1 min 0 s\n"
           "         once   backup main                                 SQLite's backup\n"
           "hop 1    2.0.0 -> 1.0.0\n"
+          "         once   writers main                                gone within 1 min 0 s\n"
           "         once   lock main\n"
           "         once   migrate main 4 -> 2\n"
           "                  2 down   ! 4 drops column entries.tags: POINT OF NO RETURN (then: "
           "restore)\n"
+          "         once   drift main                                  from the schema recorded "
+          "for 1.0.0\n"
           "         once   checkpoint main\n"
           "         once   unlock main\n"
           "         all    swap 1.0.0, permit, start, reinstall-module, health app-1 app-2 app-3\n"
@@ -138,7 +165,8 @@ static void goes_down_with_the_extra_step_and_the_point_of_no_return(void **stat
           "proved:   no release meets a schema outside runs_with\n"
           "          3 of 3 down at once, as all-at-once says\n"
           "          every migration commits together with its ledger row\n"
-          "          no database is locked before every node has denied starts\n");
+          "          no database is locked before every node has denied starts\n"
+          "          no migration runs before the sessions of the application are gone\n");
 }
 
 static void installs_for_the_first_time(void **state UNUSED)
@@ -153,8 +181,11 @@ static void installs_for_the_first_time(void **state UNUSED)
           "         each   stage 2.0.0                                 app-1 app-2 app-3   2.0 MB\n"
           "         each   deny                                        app-1 app-2 app-3\n"
           "hop 1    nothing -> 2.0.0\n"
+          "         once   writers main                                gone within 1 min 0 s\n"
           "         once   lock main\n"
           "         once   migrate main to 4                           4 up\n"
+          "         once   drift main                                  from the schema recorded "
+          "for 2.0.0\n"
           "         once   checkpoint main\n"
           "         once   unlock main\n"
           "         all    swap 2.0.0, permit, start, health           app-1 app-2 app-3   3 in a "
@@ -164,6 +195,7 @@ static void installs_for_the_first_time(void **state UNUSED)
           "proved:   no release meets a schema outside runs_with\n"
           "          every migration commits together with its ledger row\n"
           "          no database is locked before every node has denied starts\n"
+          "          no migration runs before the sessions of the application are gone\n"
           "to read:  2.0.0: authors lose their address\n");
 }
 
@@ -208,6 +240,7 @@ static void finishes_a_half_done_upgrade(void **state UNUSED)
           "Plan 7f3a7f3a   demo: guestbook 1.0.0 -> 2.0.0   up, 1 hop, all-at-once\n"
           "\n"
           "before   each   preflight                                   app-2 app-3\n"
+          "         once   drift main                                  since the last checkpoint\n"
           "         each   stage 2.0.0                                 app-2 app-3         2.0 MB\n"
           "         each   deny                                        app-2 app-3\n"
           "         each   stop                                        app-2 app-3\n"
@@ -230,11 +263,15 @@ static void takes_back_a_half_done_upgrade_of_the_database_alone(void **state UN
           "Plan 7f3a7f3a   demo: guestbook 1.1.0 -> 1.0.0   down, 1 hop, all-at-once\n"
           "\n"
           "before   each   preflight                                   app-1 app-2 app-3\n"
+          "         once   drift main                                  since the last checkpoint\n"
           "         each   deny                                        app-1 app-2 app-3\n"
           "         all    stop                                        app-1 app-2 app-3\n"
           "hop 1    1.1.0 -> 1.0.0\n"
+          "         once   writers main                                gone within 1 min 0 s\n"
           "         once   lock main\n"
           "         once   migrate main 3 -> 2                         1 down\n"
+          "         once   drift main                                  from the schema recorded "
+          "for 1.0.0\n"
           "         once   checkpoint main\n"
           "         once   unlock main\n"
           "         all    permit, start, health                       app-1 app-2 app-3   3 in a "
@@ -244,7 +281,8 @@ static void takes_back_a_half_done_upgrade_of_the_database_alone(void **state UN
           "proved:   no release meets a schema outside runs_with\n"
           "          3 of 3 down at once, as all-at-once says\n"
           "          every migration commits together with its ledger row\n"
-          "          no database is locked before every node has denied starts\n");
+          "          no database is locked before every node has denied starts\n"
+          "          no migration runs before the sessions of the application are gone\n");
 }
 
 static void moves_a_ledger_that_was_left_behind(void **state UNUSED)
@@ -256,11 +294,15 @@ static void moves_a_ledger_that_was_left_behind(void **state UNUSED)
           "Plan 7f3a7f3a   demo: guestbook 1.1.0   put right, 1 hop, all-at-once\n"
           "\n"
           "before   each   preflight                                   app-1 app-2 app-3\n"
+          "         once   drift main                                  since the last checkpoint\n"
           "         each   deny                                        app-1 app-2 app-3\n"
           "         all    stop                                        app-1 app-2 app-3\n"
           "hop 1    1.1.0, as it should be\n"
+          "         once   writers main                                gone within 1 min 0 s\n"
           "         once   lock main\n"
           "         once   migrate main                                1 up\n"
+          "         once   drift main                                  from the schema recorded "
+          "for 1.1.0\n"
           "         once   checkpoint main\n"
           "         once   unlock main\n"
           "         all    permit, start, health                       app-1 app-2 app-3   3 in a "
@@ -270,7 +312,8 @@ static void moves_a_ledger_that_was_left_behind(void **state UNUSED)
           "proved:   no release meets a schema outside runs_with\n"
           "          3 of 3 down at once, as all-at-once says\n"
           "          every migration commits together with its ledger row\n"
-          "          no database is locked before every node has denied starts\n");
+          "          no database is locked before every node has denied starts\n"
+          "          no migration runs before the sessions of the application are gone\n");
 }
 
 static void refuses_to_roll_what_it_cannot_prove(void **state UNUSED)
@@ -364,13 +407,17 @@ static void splits_the_nodes_by_the_artifact_that_fits(void **state UNUSED)
           "\n"
           "before   each   preflight                                   app-1 app-3\n"
           "         each   preflight                                   app-2\n"
+          "         once   drift main                                  since the last checkpoint\n"
           "         each   stage 2.0.0                                 app-1 app-3         2.0 MB\n"
           "         each   stage 2.0.0                                 app-2               2.0 MB\n"
           "         each   deny                                        app-1 app-2 app-3\n"
           "         all    stop                                        app-1 app-2 app-3\n"
           "hop 1    1.0.0 -> 2.0.0\n"
+          "         once   writers main                                gone within 1 min 0 s\n"
           "         once   lock main\n"
           "         once   migrate main 2 -> 4                         2 up\n"
+          "         once   drift main                                  from the schema recorded "
+          "for 2.0.0\n"
           "         once   checkpoint main\n"
           "         once   unlock main\n"
           "         each   swap 2.0.0, permit, start, health           app-1 app-3         3 in a "
@@ -383,6 +430,7 @@ static void splits_the_nodes_by_the_artifact_that_fits(void **state UNUSED)
           "          3 of 3 down at once, as all-at-once says\n"
           "          every migration commits together with its ledger row\n"
           "          no database is locked before every node has denied starts\n"
+          "          no migration runs before the sessions of the application are gone\n"
           "to read:  2.0.0: authors lose their address\n");
 }
 
@@ -395,12 +443,16 @@ static void brings_a_ledger_across_hops_from_where_it_stands(void **state UNUSED
           "Plan 7f3a7f3a   demo: guestbook 1.0.0 -> 2.0.0   up, 2 hops, all-at-once\n"
           "\n"
           "before   each   preflight                                   app-1 app-2 app-3\n"
+          "         once   drift main                                  since the last checkpoint\n"
           "         each   stage 2.0.0                                 app-1 app-2 app-3   2.0 MB\n"
           "         each   deny                                        app-1 app-2 app-3\n"
           "         all    stop                                        app-1 app-2 app-3\n"
           "hop 2    1.1.0 -> 2.0.0\n"
+          "         once   writers main                                gone within 1 min 0 s\n"
           "         once   lock main\n"
           "         once   migrate main 3 -> 4                         1 up\n"
+          "         once   drift main                                  from the schema recorded "
+          "for 2.0.0\n"
           "         once   checkpoint main\n"
           "         once   unlock main\n"
           "         all    swap 2.0.0, permit, start, health           app-1 app-2 app-3   3 in a "
@@ -411,6 +463,7 @@ static void brings_a_ledger_across_hops_from_where_it_stands(void **state UNUSED
           "          3 of 3 down at once, as all-at-once says\n"
           "          every migration commits together with its ledger row\n"
           "          no database is locked before every node has denied starts\n"
+          "          no migration runs before the sessions of the application are gone\n"
           "to read:  2.0.0: authors lose their address\n");
 }
 
@@ -461,13 +514,17 @@ static void puts_extra_steps_at_their_points(void **state UNUSED)
           "Plan 7f3a7f3a   demo: guestbook 1.0.0 -> 1.1.0   up, 1 hop, all-at-once\n"
           "\n"
           "before   each   preflight                                   app-1 app-2 app-3\n"
+          "         once   drift main                                  since the last checkpoint\n"
           "         each   stage 1.1.0                                 app-1 app-2 app-3   2.0 MB\n"
           "         each   drain                                       app-1 app-2 app-3\n"
           "         each   deny                                        app-1 app-2 app-3\n"
           "         all    stop                                        app-1 app-2 app-3\n"
           "hop 1    1.0.0 -> 1.1.0\n"
+          "         once   writers main                                gone within 1 min 0 s\n"
           "         once   lock main\n"
           "         once   migrate main 2 -> 3                         1 up\n"
+          "         once   drift main                                  from the schema recorded "
+          "for 1.1.0\n"
           "         once   checkpoint main\n"
           "         once   unlock main\n"
           "         once   vacuum sql\n"
@@ -483,7 +540,8 @@ static void puts_extra_steps_at_their_points(void **state UNUSED)
           "proved:   no release meets a schema outside runs_with\n"
           "          3 of 3 down at once, as all-at-once says\n"
           "          every migration commits together with its ledger row\n"
-          "          no database is locked before every node has denied starts\n");
+          "          no database is locked before every node has denied starts\n"
+          "          no migration runs before the sessions of the application are gone\n");
 }
 
 static void puts_extra_steps_into_each_wave(void **state UNUSED)
@@ -496,10 +554,13 @@ static void puts_extra_steps_into_each_wave(void **state UNUSED)
           "Plan 7f3a7f3a   demo: guestbook 1.0.0 -> 1.1.0   up, 1 hop, rolling\n"
           "\n"
           "before   each   preflight                                   app-1 app-2 app-3\n"
+          "         once   drift main                                  since the last checkpoint\n"
           "         each   stage 1.1.0                                 app-1 app-2 app-3   2.0 MB\n"
           "hop 1    1.0.0 -> 1.1.0\n"
           "         once   lock main\n"
           "         once   migrate main 2 -> 3                         1 up\n"
+          "         once   drift main                                  from the schema recorded "
+          "for 1.1.0\n"
           "         once   checkpoint main\n"
           "         once   unlock main\n"
           "         once   vacuum sql\n"

@@ -54,10 +54,12 @@ static void starts_the_migrator_at_that_point_of_the_order(void **state UNUSED)
           "Plan 7f3a7f3a   demo: guestbook 1.0.0 -> 2.0.0   up, 1 hop, all-at-once\n"
           "\n"
           "before   each   preflight                                   app-1 app-2 app-3\n"
+          "         once   drift main                                  since the last checkpoint\n"
           "         each   stage 2.0.0                                 app-1 app-2 app-3   2.0 MB\n"
           "         each   deny                                        app-1 app-2 app-3\n"
           "         all    stop                                        app-1 app-2 app-3\n"
           "hop 1    1.0.0 -> 2.0.0\n"
+          "         once   writers main                                gone within 1 min 0 s\n"
           "         once   lock main\n"
           "         once   migrate main 2 -> 4                         1 up\n"
           "         once   unlock main\n"
@@ -71,6 +73,8 @@ static void starts_the_migrator_at_that_point_of_the_order(void **state UNUSED)
           "         once   unlock main\n"
           "         once   lock main\n"
           "         once   migrate main 2 -> 4                         1 up\n"
+          "         once   drift main                                  from the schema recorded "
+          "for 2.0.0\n"
           "         once   checkpoint main\n"
           "         once   unlock main\n"
           "         all    swap 2.0.0, permit, start, health           app-1 app-2 app-3   3 in a "
@@ -80,6 +84,7 @@ static void starts_the_migrator_at_that_point_of_the_order(void **state UNUSED)
           "proved:   no release meets a schema outside runs_with\n"
           "          3 of 3 down at once, as all-at-once says\n"
           "          no database is locked before every node has denied starts\n"
+          "          no migration runs before the sessions of the application are gone\n"
           "to read:  2.0.0: authors lose their address\n");
     const struct plan_step *start = step_named("migrate", 1);
     assert_string_equal(start->on, "app-2");

@@ -43,6 +43,7 @@ static void runs_an_external_migrator_from_the_staged_tree_up(void **state UNUSE
           "         each   deny                                        a b\n"
           "         all    stop                                        a b\n"
           "hop 1    5.6.0 -> 5.12.8\n"
+          "         once   writers main                                gone within 1 min 0 s\n"
           "         once   lock main\n"
           "         once   tool lock main                              free\n"
           "         once   ledger main                                 210 rows, or 276 when it "
@@ -56,7 +57,8 @@ static void runs_an_external_migrator_from_the_staged_tree_up(void **state UNUSE
           "after    each   retire                                      a b\n"
           "proved:   no release meets a schema outside runs_with\n"
           "          2 of 2 down at once, as all-at-once says\n"
-          "          no database is locked before every node has denied starts\n");
+          "          no database is locked before every node has denied starts\n"
+          "          no migration runs before the sessions of the application are gone\n");
     assert_int_equal(migrator()->tree, TREE_STAGED);
     assert_true(migrator()->once);
     assert_string_equal(LIST_AT(&migrator()->command.env, struct env_value, 0)->value,
@@ -84,8 +86,9 @@ static void a_retry_of_the_migrator_begins_with_its_lock_and_its_ledger(void **s
 {
     external("5.6.0", 210);
     world_render(&w, NULL);
-    assert_string_equal(retries_go_back(), "lock-0 tool lock-0 ledger-0 migrate-2 ledger-0 "
-                                           "checkpoint-0 unlock-0");
+    assert_string_equal(retries_go_back(),
+                        "writers-0 lock-0 tool lock-0 ledger-0 migrate-2 ledger-0 "
+                        "checkpoint-0 unlock-0");
 }
 
 static void runs_it_from_the_installed_newer_tree_down(void **state UNUSED)
@@ -99,6 +102,7 @@ static void runs_it_from_the_installed_newer_tree_down(void **state UNUSED)
           "         each   deny                                        a b\n"
           "         all    stop                                        a b\n"
           "hop 1    5.12.8 -> 5.6.0\n"
+          "         once   writers main                                gone within 1 min 0 s\n"
           "         once   lock main\n"
           "         once   tool lock main                              free\n"
           "         once   ledger main                                 276 rows, or 210 when it "
@@ -114,6 +118,7 @@ static void runs_it_from_the_installed_newer_tree_down(void **state UNUSED)
           "proved:   no release meets a schema outside runs_with\n"
           "          2 of 2 down at once, as all-at-once says\n"
           "          no database is locked before every node has denied starts\n"
+          "          no migration runs before the sessions of the application are gone\n"
           "warning:  this plan loses data and no backup is made before it: see backup: of cluster "
           "t\n");
     assert_int_equal(migrator()->tree, TREE_INSTALLED);
@@ -132,6 +137,7 @@ static void stages_the_newer_tree_when_it_is_gone_from_the_node(void **state UNU
           "         each   deny                                        a b\n"
           "         all    stop                                        a b\n"
           "hop 1    5.12.8 -> 5.6.0\n"
+          "         once   writers main                                gone within 1 min 0 s\n"
           "         once   lock main\n"
           "         once   tool lock main                              free\n"
           "         once   ledger main                                 276 rows, or 210 when it "
@@ -147,6 +153,7 @@ static void stages_the_newer_tree_when_it_is_gone_from_the_node(void **state UNU
           "proved:   no release meets a schema outside runs_with\n"
           "          2 of 2 down at once, as all-at-once says\n"
           "          no database is locked before every node has denied starts\n"
+          "          no migration runs before the sessions of the application are gone\n"
           "warning:  this plan loses data and no backup is made before it: see backup: of cluster "
           "t\n");
     assert_int_equal(migrator()->tree, TREE_STAGED);

@@ -50,7 +50,7 @@ static void says_what_it_said_when_it_compiled(void **state UNUSED)
 {
     move_up("");
     assert_string_equal(proof(), str_join(&w.arena, w.plan.proved.items, w.plan.proved.count));
-    assert_int_equal(w.plan.proved.count, 4);
+    assert_int_equal(w.plan.proved.count, 5);
 }
 
 static void refuses_a_lock_before_the_denials(void **state UNUSED)
@@ -133,6 +133,18 @@ static void refuses_a_migration_under_a_release_that_runs(void **state UNUSED)
     has(proof(), "release 1.0.0 would meet main 4 (it runs with 2..3)");
 }
 
+static void refuses_a_migration_before_the_sessions_are_gone(void **state UNUSED)
+{
+    move_up("");
+    has(proof(), "no migration runs before the sessions of the application are gone");
+    struct list *steps = &phase_named("migrate main")->steps;
+    assert_string_equal(LIST_AT(steps, struct plan_step, 0)->name, "writers");
+    steps->items = LIST_AT(steps, struct plan_step, 1);
+    steps->count--;
+    has(proof(), "phase \"migrate main\" migrates database main before the sessions of the "
+                 "application are gone");
+}
+
 static void is_quick_with_ten_thousand_nodes(void **state UNUSED)
 {
     move_up("strategy: { rolling: { max_unavailable: 1 } }\n");
@@ -187,6 +199,7 @@ int main(void)
         T(refuses_an_extra_step_that_restarts_all_nodes),
         T(refuses_a_start_before_the_migration),
         T(refuses_a_migration_under_a_release_that_runs),
+        T(refuses_a_migration_before_the_sessions_are_gone),
         T(is_quick_with_ten_thousand_nodes),
         T(tells_that_max_age_is_not_looked_at),
     };
