@@ -270,7 +270,7 @@ static int try_transaction(struct execute *x, size_t at, struct error *e)
         rc = mark_begin(x, e);
     }
     if (rc == 0) {
-        rc = last ? write_outcome(x, e) : write_intent(x, at + 1, "", e);
+        rc = last ? write_outcome(x, e) : write_intent(x, at + 1, EXECUTE_NOT_BEGUN, e);
     }
     if (rc == 0) {
         rc = own ? db_exec(s, unit->texts[unit->count - 1].sql, e) : db_commit(s, e);
@@ -425,7 +425,7 @@ static int run_alone(struct execute *x, size_t at, struct error *e)
                   x->item->file);
         return failed_in_part(x, at, e);
     }
-    return at + 1 < x->units.count ? write_intent(x, at + 1, "", e) : 0;
+    return at + 1 < x->units.count ? write_intent(x, at + 1, EXECUTE_NOT_BEGUN, e) : 0;
 }
 
 /* ---- all of them ---- */

@@ -10,6 +10,8 @@
 
 /* What an intent's state says when part of its unit may have run. */
 #define EXECUTE_UNKNOWN "unknown"
+/* … and when the units before it are done and it was not sent. */
+#define EXECUTE_NOT_BEGUN "not begun"
 
 struct execute {
     struct act *act;

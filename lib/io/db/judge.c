@@ -64,6 +64,9 @@ enum judge_verdict judge(const struct judge_case *c, const char **ret_why)
         return say(JUDGE_ASK, "its session is gone, with what an earlier statement left there",
                    ret_why);
     }
+    if (c->not_begun) {
+        return say(JUDGE_RUN, "what stands before it was done, and it was not begun", ret_why);
+    }
     switch (c->kind) {
     case UNIT_FREE:
     case UNIT_OWN:

@@ -20,6 +20,7 @@ struct judge_case {
     bool
         session_lost; /* a unit before it left something in the session that cannot be said again */
     bool answered;    /* a person was asked, and said: retry */
+    bool not_begun;   /* the units before it are done, and it was not sent */
     /* of the unit at which it stopped */
     enum unit_kind kind;
     bool atomic, schema_only, surely, repeatable;

@@ -287,7 +287,8 @@ static int see(struct execute *x, const struct unit *unit, const char *was, stru
     ret->seen = str_empty(was) || str_empty(now) ? JUDGE_BLIND
                 : str_equal(was, now)            ? JUDGE_SAME
                                                  : JUDGE_CHANGED;
-    ret->index = ret->seen != JUDGE_BLIND && !str_starts(was, "schema ");
+    ret->index = ret->seen != JUDGE_BLIND && unit->index.name != NULL &&
+                 x->session->engine->index_state != NULL;
     ret->index_drop = unit->index_drop;
     ret->index_was = !str_equal(was, "none");
     ret->index_is = !str_equal(now, "none");
@@ -308,13 +309,15 @@ static int judge_intent(struct migrate *m, struct execute *x, const struct db_in
     struct judge_case c = {.other_text = !str_equal(intent->digest, x->work.digest),
                            .unknown = str_equal(intent->progress.state, EXECUTE_UNKNOWN),
                            .session_lost = session_lost(units, at),
+                           .not_begun = str_equal(intent->progress.state, EXECUTE_NOT_BEGUN),
                            .answered = answered(m->act, intent),
                            .kind = unit->kind,
                            .atomic = unit->atomic,
                            .schema_only = unit->schema_only,
                            .surely = unit->surely,
                            .repeatable = unit->repeatable};
-    int rc = c.other_text || c.unknown ? 0 : see(x, unit, intent->progress.state, &c, e);
+    int rc =
+        c.other_text || c.unknown || c.not_begun ? 0 : see(x, unit, intent->progress.state, &c, e);
     if (rc < 0) {
         return rc;
     }

@@ -36,23 +36,26 @@ struct set {
     const char *asked;  /* the points at which it asks, each with its breaks */
 };
 
-#define STATE_PG                                                                                   \
-    "SELECT (SELECT string_agg(version || ':' || name, ',' ORDER BY version) FROM db_migrations)"  \
-    " || '|' || coalesce((SELECT string_agg(attrelid::regclass || '.' || attname || ' ' ||"        \
-    " format_type(atttypid, atttypmod), ',' ORDER BY attrelid::regclass::text, attnum) FROM"       \
-    " pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE attnum > 0 AND relkind = 'r' AND"     \
-    " relnamespace = 'public'::regnamespace), '') || '|' ||"                                       \
+/* `ledger`: what the tool's own table says, as text. */
+#define STATE_OF(ledger)                                                                           \
+    "SELECT (" ledger ") || '|' || coalesce((SELECT string_agg(attrelid::regclass || '.' ||"       \
+    " attname || ' ' || format_type(atttypid, atttypmod), ',' ORDER BY attrelid::regclass::text,"  \
+    " attnum) FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE attnum > 0 AND relkind"  \
+    " = 'r' AND relnamespace = 'public'::regnamespace), '') || '|' ||"                             \
     " coalesce((SELECT string_agg(indexrelid::regclass || ' ' || indisvalid, ',' ORDER BY"         \
     " indexrelid::regclass::text) FROM pg_index JOIN pg_class c ON c.oid = indexrelid"             \
     " WHERE relnamespace = 'public'::regnamespace), '') || '|' ||"                                 \
     " coalesce((SELECT string_agg(enumlabel, ',' ORDER BY enumsortorder) FROM pg_enum), '') ||"    \
     " '|' || (SELECT v FROM n)"
+#define STATE_PG                                                                                   \
+    STATE_OF("SELECT string_agg(version || ':' || name, ',' ORDER BY version) FROM db_migrations")
 
 #define RESET_PG                                                                                   \
-    "DROP TABLE IF EXISTS a, own, moods, prog, extra, goose_db_version CASCADE;"                   \
+    "DROP TABLE IF EXISTS a, own, moods, prog, goose_db_version CASCADE;"                          \
     "DROP TYPE IF EXISTS mood; DROP TABLE IF EXISTS n; CREATE TABLE n (v int); INSERT INTO n"      \
-    " VALUES (0); DO $$ BEGIN DELETE FROM db_migrations; DELETE FROM lockstep.evidence;"           \
-    " DELETE FROM lockstep.intent; EXCEPTION WHEN undefined_table THEN NULL; END $$"
+    " VALUES (0); DO $$ DECLARE t text; BEGIN FOREACH t IN ARRAY ARRAY['db_migrations',"           \
+    " 'schema_migrations', 'lockstep.evidence', 'lockstep.intent'] LOOP IF to_regclass(t) IS NOT"  \
+    " NULL THEN EXECUTE 'DELETE FROM ' || t; END IF; END LOOP; END $$"
 
 static const struct set sets[] = {
     {.name = "morph up, PostgreSQL",
@@ -102,6 +105,27 @@ static const struct set sets[] = {
                  {"own", "BEGIN; DROP TABLE own; UPDATE n SET v = v + 10; COMMIT;"}},
      .reset = RESET_PG,
      .state = STATE_PG,
+     .asked = ""},
+    {.name = "golang-migrate up, PostgreSQL",
+     .make = fixture_postgres,
+     .format = FORMAT_GOLANG_MIGRATE,
+     .scripts = {{"1", "CREATE TABLE a (x int); UPDATE n SET v = v + 1;"},
+                 {"2", "CREATE INDEX CONCURRENTLY a_x ON a (x)"},
+                 {"3", "BEGIN; CREATE TABLE own (x int); COMMIT; UPDATE n SET v = v + 10;"}},
+     .reset = RESET_PG,
+     .state = STATE_OF("SELECT string_agg(version || ':' || dirty, ',') FROM schema_migrations"),
+     .asked = ""},
+    {.name = "goose up, PostgreSQL",
+     .make = fixture_postgres,
+     .format = FORMAT_GOOSE,
+     .scripts = {{"1", "-- +goose Up\nCREATE TABLE a (x int);\nUPDATE n SET v = v + 1;\n"
+                       "-- +goose Down\nDROP TABLE a;\n"},
+                 {"2", "-- +goose NO TRANSACTION\n-- +goose Up\nSET work_mem = '5MB';\n"
+                       "UPDATE n SET v = v + 10;\nCREATE INDEX CONCURRENTLY a_x ON a (x);\n"
+                       "UPDATE n SET v = v + 100;\n-- +goose Down\nDROP INDEX a_x;\n"}},
+     .reset = RESET_PG,
+     .state = STATE_OF("SELECT string_agg(version_id || ':' || is_applied, ',' ORDER BY id) FROM "
+                       "goose_db_version"),
      .asked = ""},
     {.name = "morph up, SQLite",
      .make = fixture_sqlite,
@@ -171,7 +195,7 @@ static void before(void *context, const char *sql)
 /* After a statement is before the next one, for the database; only a COMMIT's answer is worth a point of its own. */
 static bool is_commit(const char *sql)
 {
-    return strstr(sql, "COMMIT") != NULL && strlen(sql) < 12;
+    return strstr(sql, "COMMIT") != NULL && strlen(sql) < sizeof(" \nCOMMIT;\n");
 }
 
 static void after(void *context, const char *sql)
@@ -188,6 +212,8 @@ static size_t make_items(struct fixture *f, const struct set *set, struct migrat
         const char *sql = set->scripts[n].sql;
         items[n] = fixture_item(f, (int64_t)n + 1, set->scripts[n].id, sql != NULL ? sql : "");
         items[n].sha256 = sql != NULL ? items[n].sha256 : NULL;
+        items[n].transactional =
+            items[n].transactional && (sql == NULL || strstr(sql, "NO TRANSACTION") == NULL);
         items[n].previous = (int64_t)n;
         n++;
     }
@@ -339,7 +365,7 @@ static void run_set(const struct set *set, enum how how)
         assert_string_equal(fixture_value(f, open), "0");
     }
     print_message("%s: broken at %zu points\n", set->name, breaks);
-    assert_true(breaks > 30);
+    assert_true(breaks > 20);
     assert_string_equal(buf_text(&asked), set->asked);
     assert_ok(fixture_unlock(f, &f->act, set->format));
     fixture_end(f);

@@ -23,6 +23,7 @@ static const struct row rows[] = {
     {"answered", {.answered = true, .unknown = true, .session_lost = true, ALONE}, JUDGE_RUN},
     {"may have run in part", {.unknown = true, .kind = UNIT_FREE}, JUDGE_ASK},
     {"session lost", {.session_lost = true, .kind = UNIT_FREE}, JUDGE_ASK},
+    {"not begun", {.not_begun = true, ALONE}, JUDGE_RUN},
     {"own note: free", {.kind = UNIT_FREE}, JUDGE_RUN},
     {"own note: own transaction", {.kind = UNIT_OWN}, JUDGE_RUN},
     {"a setting", {.kind = UNIT_SESSION}, JUDGE_RUN},
@@ -90,7 +91,8 @@ static struct judge_case case_of(unsigned bits, enum unit_kind kind, enum judge_
                                .index_was = bits & 1024,
                                .index_is = bits & 2048,
                                .index_valid = bits & 4096,
-                               .index_same = bits & 8192};
+                               .index_same = bits & 8192,
+                               .not_begun = bits & 16384};
 }
 
 /* Whatever is put together: nobody is passed over, nothing is skipped that was not seen. */
@@ -103,7 +105,7 @@ static void check(const struct judge_case *c)
     assert_true(verdict != JUDGE_RESTART || (c->answered && c->other_text));
     if (verdict == JUDGE_RAN) { /* "it ran" only of what was looked at, whole */
         assert_int_equal(c->kind, UNIT_ALONE);
-        assert_false(c->other_text || c->unknown || c->session_lost);
+        assert_false(c->other_text || c->unknown || c->session_lost || c->not_begun);
         assert_true(c->index ? (c->index_drop ? c->index_was && !c->index_is
                                               : c->index_is && c->index_valid)
                              : c->seen == JUDGE_CHANGED && c->atomic);
@@ -112,8 +114,8 @@ static void check(const struct judge_case *c)
         assert_true(c->index && !c->index_drop && c->index_is && !c->index_valid);
         assert_false(c->index_was && c->index_same);
     }
-    if (verdict == JUDGE_RUN && !c->answered && c->kind == UNIT_ALONE && !c->repeatable &&
-        !c->index) { /* again only where nothing has changed */
+    if (verdict == JUDGE_RUN && !c->answered && !c->not_begun && c->kind == UNIT_ALONE &&
+        !c->repeatable && !c->index) { /* again only where nothing has changed */
         assert_int_equal(c->seen, JUDGE_SAME);
     }
 }
