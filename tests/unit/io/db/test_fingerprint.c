@@ -389,8 +389,8 @@ static void differences_are_words(void **state)
     db_fingerprint_differences(&f->arena, &was, &now, &words);
     static const char *const expected[] = {
         "column public.posts.body: was text, is character varying(9)",
-        "constraint public.posts.body_there: was CHECK ((body <> ''::text)), is CHECK "
-        "(((body)::text <> ''::text))",
+        ("constraint public.posts.body_there: was CHECK ((body <> ''::text)), is CHECK "
+         "(((body)::text <> ''::text))"),
         "enum public.mood: was 'sad', 'ok', is 'sad', 'good'",
         "index public.posts_at is not there any more",
         "new table public.extra",
