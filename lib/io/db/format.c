@@ -197,7 +197,7 @@ static int read_external(struct db_session *s, struct arena *arena, const struct
     struct db_rows rows;
     rc = db_query(s, arena,
                   arena_printf(s->arena, "SELECT CAST(%s AS %s) FROM %s", column,
-                               s->engine->kind == DB_MARIADB ? "char" : "text", table),
+                               s->engine->text_type, table),
                   NULL, 0, &rows, e);
     if (rc == 0) {
         ret->ids = (struct strings){.items = rows.cells, .count = rows.count};

@@ -62,7 +62,7 @@ struct db_format {
     /* Who has it; changes nothing. `holder` is the row of ours, run NULL without one: *ret_ours when it names this lease. */
     int (*lease_state)(struct db_session *s, struct arena *arena, const struct db_holder *holder,
                        bool *ret_ours, struct db_lock_state *ret, struct error *e);
-    /* The table whose rows a backup leaves out, *ret NULL when this database has none. */
+    /* The table whose rows a backup leaves out, as the engine's dump names it; *ret NULL: this database has none. */
     int (*lock_table)(struct db_session *s, struct arena *arena, const char **ret, struct error *e);
 };
 

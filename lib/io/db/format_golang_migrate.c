@@ -21,9 +21,6 @@ extern const struct db_format db_format_golang_migrate;
 
 static int find_table(struct db_session *s, struct db_table *ret, struct error *e)
 {
-    if (s->engine->kind != DB_POSTGRES && s->engine->kind != DB_SQLITE) {
-        return db_ledger_refuse(s, NAME, e);
-    }
     return db_ledger_table(s, LEDGER, ret, e);
 }
 
@@ -72,9 +69,9 @@ static int ledger_read(struct db_session *s, struct arena *arena, struct db_ledg
     struct db_rows rows;
     rc = db_query(s, arena,
                   arena_printf(s->arena,
-                               "SELECT CAST(version AS text), CASE WHEN dirty THEN 1 ELSE 0 END"
+                               "SELECT CAST(version AS %s), CASE WHEN dirty THEN 1 ELSE 0 END"
                                " FROM %s LIMIT 2",
-                               table.quoted),
+                               s->engine->text_type, table.quoted),
                   NULL, 0, &rows, e);
     if (rc < 0 || rows.count == 0) {
         return rc;
@@ -109,7 +106,9 @@ static int set_version(struct db_session *s, int64_t version, bool dirty, struct
         return rc;
     }
     bool lite = s->engine->kind == DB_SQLITE;
-    const char *sql = arena_printf(s->arena, lite ? "DELETE FROM %s" : "TRUNCATE %s", table.quoted);
+    /* On MariaDB TRUNCATE would commit: newer versions of the tool delete there, older ones lived with that. */
+    const char *sql = arena_printf(
+        s->arena, s->engine->kind == DB_POSTGRES ? "TRUNCATE %s" : "DELETE FROM %s", table.quoted);
     if (version >= 0 || dirty) {
         sql = arena_printf(s->arena, "%s; INSERT INTO %s (version, dirty) VALUES (%" PRId64 ", %s)",
                            sql, table.quoted, version,
@@ -150,17 +149,26 @@ static int advisory_keys(struct db_session *s, struct arena *arena, struct strin
                          struct error *e)
 {
     *ret = (struct strings){0};
-    if (s->engine->kind != DB_POSTGRES) {
-        return 0; /* on SQLite its lock is in its own memory */
+    if (s->engine->kind == DB_SQLITE) {
+        return 0; /* there its lock is in its own memory */
     }
+    bool maria = s->engine->kind == DB_MARIADB;
     struct db_table table = {0};
     const char *database = NULL;
     int rc = find_table(s, &table, e);
     if (rc == 0) {
-        rc = db_value(s, s->arena, "SELECT current_database()", NULL, 0, &database, e);
+        rc = db_value(s, s->arena, maria ? "SELECT DATABASE()" : "SELECT current_database()", NULL,
+                      0, &database, e);
     }
     if (rc < 0) {
         return rc;
+    }
+    if (maria) { /* the name of a user-level lock, which is the number as text */
+        const char *one = arena_printf(s->arena, "%s:%s", database, table.name);
+        const char **name = arena_array(arena, 1, sizeof(*name));
+        name[0] = arena_printf(arena, "%" PRIu32, key_golang_migrate_row(one));
+        *ret = (struct strings){.items = name, .count = 1};
+        return 0;
     }
     const char *in_url = arena_printf(s->arena, "/%s", database);
     const char **keys = arena_array(arena, 2, sizeof(*keys));

@@ -22,13 +22,24 @@ extern const struct db_format db_format_goose;
 
 static int find_table(struct db_session *s, struct db_table *ret, struct error *e)
 {
-    if (s->engine->kind != DB_POSTGRES && s->engine->kind != DB_SQLITE) {
-        return db_ledger_refuse(s, NAME, e);
-    }
     return db_ledger_table(s, LEDGER, ret, e);
 }
 
 /* ---- the ledger ---- */
+
+/* Where CREATE commits, the first row may be missing after a break: it is put in later. */
+static int create_in_steps(struct db_session *s, const struct db_table *table, struct error *e)
+{
+    return db_exec(s,
+                   arena_printf(s->arena,
+                                "CREATE TABLE IF NOT EXISTS %s (id bigint(20) unsigned NOT NULL"
+                                " AUTO_INCREMENT, version_id bigint NOT NULL, is_applied boolean"
+                                " NOT NULL, tstamp timestamp NULL DEFAULT now(), PRIMARY KEY(id));"
+                                "INSERT INTO %s (version_id, is_applied) SELECT 0, true FROM DUAL"
+                                " WHERE NOT EXISTS (SELECT 1 FROM %s)",
+                                table->quoted, table->quoted, table->quoted),
+                   e);
+}
 
 /* The table and its first row, version 0, in one transaction: goose refuses a table without it. */
 static int ledger_create(struct db_session *s, struct error *e)
@@ -38,6 +49,9 @@ static int ledger_create(struct db_session *s, struct error *e)
     int rc = find_table(s, &table, e);
     if (rc == 0) {
         rc = db_ledger_exists(s, &table, &there, e);
+    }
+    if (rc == 0 && s->engine->kind == DB_MARIADB) {
+        return create_in_steps(s, &table, e);
     }
     if (rc < 0 || there) {
         return rc;
@@ -70,10 +84,10 @@ static int ledger_read(struct db_session *s, struct arena *arena, struct db_ledg
     rc = db_query(
         s, arena,
         arena_printf(s->arena,
-                     "SELECT CAST(version_id AS text) FROM (SELECT version_id, is_applied,"
+                     "SELECT CAST(version_id AS %s) FROM (SELECT version_id, is_applied,"
                      " row_number() OVER (PARTITION BY version_id ORDER BY id DESC) AS place"
                      " FROM %s) newest WHERE place = 1 AND is_applied ORDER BY version_id",
-                     table.quoted),
+                     s->engine->text_type, table.quoted),
         NULL, 0, &rows, e);
     if (rc < 0) {
         return rc;

@@ -34,11 +34,15 @@ static int ledger_create(struct db_session *s, struct error *e)
     if (rc < 0 || there) {
         return rc;
     }
-    const char *columns = s->engine->kind == DB_SQLITE
-                              ? "Version bigint not null primary key, Name varchar not null"
-                              : "version bigint not null primary key, name varchar not null";
+    const char *columns = "(version bigint not null primary key, name varchar not null)";
+    if (s->engine->kind == DB_SQLITE) {
+        columns = "(Version bigint not null primary key, Name varchar not null)";
+    } else if (s->engine->kind == DB_MARIADB) {
+        columns = "(Version bigint(20) NOT NULL, Name varchar(64) NOT NULL, PRIMARY KEY (Version))"
+                  " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4";
+    }
     return db_exec(
-        s, arena_printf(s->arena, "CREATE TABLE IF NOT EXISTS %s (%s)", table.quoted, columns), e);
+        s, arena_printf(s->arena, "CREATE TABLE IF NOT EXISTS %s %s", table.quoted, columns), e);
 }
 
 static int ledger_read(struct db_session *s, struct arena *arena, struct db_ledger *ret,
@@ -101,7 +105,7 @@ static int ledger_down(struct db_session *s, const struct migration_item *item, 
 
 static bool has_lease(const struct db_session *s)
 {
-    return s->engine->kind == DB_POSTGRES;
+    return s->engine->kind != DB_SQLITE;
 }
 
 static const char *lock_key(const struct db_session *s)
@@ -142,7 +146,15 @@ static int say_holder(struct db_session *s, struct arena *arena, int64_t until, 
                       const char **ret_words, size_t *ret_sessions, struct error *e)
 {
     struct db_writer *writers = NULL;
-    int rc = db_writers(s, arena, &writers, ret_sessions, e);
+    struct error unseen = {0};
+    int rc = db_writers(s, arena, &writers, ret_sessions, &unseen);
+    if (rc < 0 && until > now) {
+        rc = 0; /* while it is valid the sessions only say who has it */
+        *ret_sessions = 0;
+    }
+    if (rc < 0) {
+        return error_set(e, rc, "%s", unseen.message);
+    }
     if (rc == 0) {
         *ret_words = arena_printf(
             arena,
@@ -156,15 +168,26 @@ static int say_holder(struct db_session *s, struct arena *arena, int64_t until, 
     return rc;
 }
 
+static int lock_table_create(struct db_session *s, struct error *e)
+{
+    bool commits = s->engine->kind == DB_MARIADB;
+    int rc = db_exec(
+        s,
+        commits
+            ? "CREATE TABLE IF NOT EXISTS db_lock (Id varchar(64) NOT NULL, ExpireAt"
+              " bigint(20) NOT NULL, PRIMARY KEY (Id)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4"
+            : "CREATE TABLE IF NOT EXISTS db_lock (id varchar(64) PRIMARY KEY, expireat bigint)",
+        e);
+    return rc == 0 && commits ? db_begin(s, e) : rc;
+}
+
 static int lease_take(struct db_session *s, struct arena *arena, struct db_holder *self,
                       enum db_lease *ret, const char **ret_words, struct error *e)
 {
     bool there = false;
     int rc = s->engine->table_exists(s, "db_lock", &there, e);
     if (rc == 0 && !there) {
-        rc = db_exec(
-            s, "CREATE TABLE IF NOT EXISTS db_lock (id varchar(64) PRIMARY KEY, expireat bigint)",
-            e);
+        rc = lock_table_create(s, e);
     }
     int64_t now = act_now_ms() / 1000; /* by the client's clock, as morph itself */
     int64_t until = now + LEASE_SECONDS;
@@ -172,8 +195,10 @@ static int lease_take(struct db_session *s, struct arena *arena, struct db_holde
     struct db_rows rows = {0};
     if (rc == 0) {
         rc = db_query(s, s->arena,
-                      "INSERT INTO db_lock (id, expireat) VALUES ($2, $1)"
-                      " ON CONFLICT (id) DO NOTHING",
+                      s->engine->kind == DB_MARIADB
+                          ? "INSERT IGNORE INTO db_lock (id, expireat) VALUES ($2, $1)"
+                          : "INSERT INTO db_lock (id, expireat) VALUES ($2, $1)"
+                            " ON CONFLICT (id) DO NOTHING",
                       params, 2, &rows, e);
     }
     bool ours = rc == 0 && rows.changed == 1;
@@ -248,6 +273,14 @@ static int lock_table(struct db_session *s, struct arena *arena, const char **re
     *ret = NULL;
     if (!has_lease(s)) {
         return 0;
+    }
+    if (s->engine->kind == DB_MARIADB) {
+        return db_value(
+            s, arena,
+            "SELECT MAX(TABLE_NAME) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA ="
+            " DATABASE() AND TABLE_NAME = 'db_lock' HAVING LOWER(GROUP_CONCAT("
+            "COLUMN_NAME ORDER BY ORDINAL_POSITION)) = 'id,expireat'",
+            NULL, 0, ret, e);
     }
     return db_value(
         s, arena,

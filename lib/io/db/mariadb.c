@@ -572,6 +572,7 @@ const struct db_engine db_mariadb = {
     .kind = DB_MARIADB,
     .name = "MariaDB",
     .name_quote = '`',
+    .text_type = "char",
     .schemes = schemes,
     .open = maria_open,
     .close = maria_close,

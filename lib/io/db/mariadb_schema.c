@@ -204,7 +204,8 @@ int mariadb_schema_state(struct db_session *s, struct arena *arena, const char *
 {
     struct buf b;
     buf_init(&b, s->arena, QUERY_BYTES_MAX);
-    buf_puts(&b, "SELECT CONCAT(COUNT(*), ' objects ', COALESCE(SUM(CAST(CONV(LEFT(MD5(CONCAT_WS("
+    buf_puts(&b, "SELECT CONCAT('schema of ', COUNT(*), ' objects ', "
+                 "COALESCE(SUM(CAST(CONV(LEFT(MD5(CONCAT_WS("
                  "'\\n', kind, name, definition)), 15), 16, 10) AS decimal(20))), 0)) FROM (");
     int rc = all_kinds(s, &b, e);
     buf_puts(&b, ") all_of_it");

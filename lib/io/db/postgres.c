@@ -469,6 +469,7 @@ const struct db_engine db_postgres = {
     .name = "PostgreSQL",
     .schemes = schemes,
     .name_quote = '"',
+    .text_type = "text",
     .open = pg_open,
     .close = pg_close,
     .exec = pg_exec,

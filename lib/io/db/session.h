@@ -125,6 +125,7 @@ struct db_engine {
     const char *name;           /* "PostgreSQL" */
     const char *const *schemes; /* of URLs; ends with NULL */
     char name_quote;            /* around an identifier */
+    const char *text_type;      /* CAST(x AS …) to a text of any length */
 
     int (*open)(struct db_session *s, const char *url, const char *password, struct error *e);
     void (*close)(struct db_session *s);
@@ -175,7 +176,8 @@ struct db_engine {
     int (*objects)(struct db_session *s, struct arena *arena, struct db_object **ret,
                    size_t *ret_count, struct error *e);
     /* A cheap digest of the schema (its objects, not its rows): equal as long as nobody changed it, and another one after
-     * any change. It need not be comparable with another server's, nor outlive a dump. NULL: this engine has none. */
+     * any change. It begins with "schema ", and need not be comparable with another server's, nor outlive a dump. NULL: this
+     * engine has none. */
     int (*schema_state)(struct db_session *s, struct arena *arena, const char **ret,
                         struct error *e);
     /* NULL where no index is built concurrently. */

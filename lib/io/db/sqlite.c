@@ -402,6 +402,7 @@ const struct db_engine db_sqlite = {
     .name = "SQLite",
     .schemes = schemes,
     .name_quote = '"',
+    .text_type = "text",
     .open = lite_open,
     .close = lite_close,
     .exec = lite_exec,

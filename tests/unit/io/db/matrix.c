@@ -146,6 +146,36 @@ static const struct set sets[] = {
               " (SELECT group_concat(name || sql, ';') FROM (SELECT name, sql FROM sqlite_master"
               " WHERE name NOT LIKE '%lockstep%' ORDER BY name)) || '|' || (SELECT v FROM n)",
      .asked = ""},
+    {.name = "morph up, MariaDB",
+     .make = fixture_mariadb,
+     .format = FORMAT_MORPH,
+     .scripts = {{"create", "CREATE TABLE a (x int);\nUPDATE n SET v = v + 1;"},
+                 {"rows", "INSERT INTO a VALUES (1); UPDATE n SET v = v + 10;"},
+                 {"index", "CREATE INDEX a_x ON a (x);"},
+                 {"own", "START TRANSACTION;\nUPDATE n SET v = v + 100;\nINSERT INTO a VALUES (2);"
+                         "\nCOMMIT;"},
+                 {"parts",
+                  "ALTER TABLE a ADD y int;\nUPDATE n SET v = v + 1000;\nALTER TABLE a DROP "
+                  "COLUMN y, ADD z int;"},
+                 {"view", "CREATE VIEW w AS SELECT x FROM a;"},
+                 {"body",
+                  "CREATE PROCEDURE p() BEGIN INSERT INTO a (x) VALUES (3); UPDATE n SET v = "
+                  "v + 10000; END"},
+                 {"empty", "-- nothing"},
+                 {"none", NULL}},
+     .reset = "DROP TABLE IF EXISTS a; DROP VIEW IF EXISTS w; DROP PROCEDURE IF EXISTS p;"
+              "DROP TABLE IF EXISTS n; CREATE TABLE n (v int); INSERT INTO n VALUES (0);"
+              "CREATE TABLE IF NOT EXISTS db_migrations (Version bigint(20) NOT NULL, Name "
+              "varchar(64) NOT NULL, PRIMARY KEY (Version)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;"
+              "DELETE FROM db_migrations",
+     .state =
+         "SELECT CONCAT_WS('|', (SELECT GROUP_CONCAT(version, ':', name ORDER BY version) FROM "
+         "db_migrations), (SELECT GROUP_CONCAT(TABLE_NAME, '.', COLUMN_NAME, ' ', COLUMN_KEY "
+         "ORDER BY TABLE_NAME, ORDINAL_POSITION) FROM information_schema.COLUMNS WHERE "
+         "TABLE_SCHEMA = DATABASE() AND TABLE_NAME NOT LIKE 'lockstep%'), (SELECT "
+         "GROUP_CONCAT(ROUTINE_NAME) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = "
+         "DATABASE()), (SELECT GROUP_CONCAT(x ORDER BY x) FROM a), (SELECT v FROM n))",
+     .asked = ""},
 };
 
 /* ---- one point ---- */
@@ -169,6 +199,23 @@ static void note(struct point *p, const char *when, const char *sql)
 /* The runner's sessions, not the holder's. */
 static void end_session(struct fixture *f)
 {
+    if (f->kind == DB_MARIADB) {
+        const char *id = fixture_value(
+            f, "SELECT MAX(p.ID) FROM information_schema.PROCESSLIST p JOIN"
+               " performance_schema.session_account_connect_attrs a ON a.PROCESSLIST_ID = p.ID AND"
+               " a.ATTR_NAME = 'program_name' WHERE a.ATTR_VALUE LIKE 'lockstep run-%' AND p.ID <>"
+               " (SELECT backend_pid FROM lockstep_holder)");
+        if (id[0] == '\0') {
+            return;
+        }
+        fixture_exec(f, arena_printf(&f->arena, "KILL %s", id));
+        const char *there = arena_printf(
+            &f->arena, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = %s", id);
+        for (int i = 0; i < 500 && fixture_value(f, there)[0] != '0'; i++) {
+            usleep(2000);
+        }
+        return;
+    }
     fixture_value(f, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE "
                      "application_name LIKE 'lockstep run-%' AND pid <> (SELECT backend_pid FROM "
                      "lockstep.holder)");

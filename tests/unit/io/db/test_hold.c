@@ -14,6 +14,12 @@
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted"       \
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
+/* By its name, as anybody can ask. A test's database has capitals in its name: the lock's is a digest. */
+#define HELD_MARIADB                                                                               \
+    "SELECT COALESCE(IS_USED_LOCK(CONCAT('lockstep:database:', IF(BINARY DATABASE() ="             \
+    " LOWER(DATABASE()), DATABASE(), LEFT(SHA2(CONCAT('lockstep:database:', DATABASE()), 256),"    \
+    " 40)))), 'nobody')"
+
 static struct hold_status status_of(struct fixture *f, struct act *act)
 {
     struct hold_status status;
@@ -71,6 +77,12 @@ static void a_lock_is_taken_once_and_given_back(void **state)
     locks_twice_and_unlocks(f);
     assert_string_equal(fixture_value(f, "SELECT count(*) FROM lockstep_holder"), "0");
     fixture_end(f);
+    fixture_mariadb(f);
+    locks_twice_and_unlocks(f);
+    assert_string_equal(fixture_value(f, HELD_MARIADB), "nobody");
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM db_lock"), "0");
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM lockstep_holder"), "0");
+    fixture_end(f);
 }
 
 static void second_waits_and_names_the_first(struct fixture *f)
@@ -99,6 +111,9 @@ static void a_second_holder_waits_and_names_the_first(void **state)
     second_waits_and_names_the_first(f);
     fixture_end(f);
     fixture_sqlite(f);
+    second_waits_and_names_the_first(f);
+    fixture_end(f);
+    fixture_mariadb(f);
     second_waits_and_names_the_first(f);
     fixture_end(f);
 }
@@ -136,6 +151,15 @@ static void a_killed_holders_lock_is_free_at_once(void **state)
     kill_holder(f, &f->act);
     other = fixture_act(f, "run-2", 8, "elsewhere");
     assert_ok(fixture_lock(f, &other, FORMAT_MORPH, 1500));
+    fixture_end(f);
+    fixture_mariadb(f);
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 3000));
+    assert_string_not_equal(fixture_value(f, HELD_MARIADB), "nobody");
+    kill_holder(f, &f->act);
+    other = fixture_act(f, "run-2", 8, "elsewhere");
+    assert_ok(fixture_lock(f, &other, FORMAT_MORPH, 1500));
+    assert_ok(fixture_unlock(f, &other, FORMAT_MORPH));
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM db_lock"), "0");
     fixture_end(f);
 }
 
@@ -206,6 +230,17 @@ static void a_holder_takes_it_again_after_a_restart(void **state)
     wait_state(f, &f->act, HOLD_HELD);
     assert_int_equal(status_of(f, &f->act).pid, pid);
     assert_string_equal(fixture_value(f, HELD_SQL), "1");
+    assert_ok(fixture_unlock(f, &f->act, FORMAT_MORPH));
+    fixture_end(f);
+    fixture_mariadb(f);
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 3000));
+    pid = status_of(f, &f->act).pid;
+    mariadb_server_stop(f->maria, SIGKILL);
+    wait_state(f, &f->act, HOLD_LOST);
+    assert_int_equal(mariadb_server_up(f->maria), 0);
+    wait_state(f, &f->act, HOLD_HELD);
+    assert_int_equal(status_of(f, &f->act).pid, pid);
+    assert_string_not_equal(fixture_value(f, HELD_MARIADB), "nobody");
     assert_ok(fixture_unlock(f, &f->act, FORMAT_MORPH));
     fixture_end(f);
 }
@@ -284,6 +319,22 @@ static void morphs_valid_lease_is_waited_for(void **state)
         fixture_lock(f, &f->act, FORMAT_MORPH, 8000)); /* it expires, and nobody is connected */
     assert_string_equal(
         fixture_value(f, "SELECT expireat > extract(epoch FROM now()) + 10 FROM db_lock"), "t");
+    assert_ok(fixture_unlock(f, &f->act, FORMAT_MORPH));
+    fixture_end(f);
+    fixture_mariadb(f);
+    fixture_exec(f,
+                 arena_printf(&f->arena,
+                              "CREATE TABLE db_lock (Id varchar(64) NOT NULL, ExpireAt bigint(20)"
+                              " NOT NULL, PRIMARY KEY (Id));"
+                              "INSERT INTO db_lock VALUES ('mm-lock-key', %lld)",
+                              (long long)time(NULL) + 3));
+    assert_int_equal(fixture_lock(f, &f->act, FORMAT_MORPH, 500), E_TIMEOUT);
+    assert_has(f->error.message, "mm-lock-key");
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 8000));
+    assert_string_equal(fixture_value(f, "SELECT ExpireAt > UNIX_TIMESTAMP() + 10 FROM db_lock"),
+                        "1");
+    assert_string_equal(
+        fixture_value(f, "SELECT tool_lease = ExpireAt FROM lockstep_holder, db_lock"), "1");
     assert_ok(fixture_unlock(f, &f->act, FORMAT_MORPH));
     fixture_end(f);
 }

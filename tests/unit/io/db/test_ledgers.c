@@ -561,6 +561,166 @@ static void morphs_rows_are_what_the_tool_leaves(void **state)
     teardown(p);
 }
 
+/* ---- MariaDB ---- */
+
+/* The definition in the server's own words. */
+static void same_table(struct both *p, const char *table)
+{
+    const char *sql = arena_printf(&p->ours.arena,
+                                   "SELECT GROUP_CONCAT(CONCAT_WS(' ', COLUMN_NAME, COLUMN_TYPE,"
+                                   " IS_NULLABLE, COLUMN_DEFAULT, EXTRA, COLUMN_KEY) ORDER BY"
+                                   " ORDINAL_POSITION) FROM information_schema.COLUMNS WHERE"
+                                   " TABLE_SCHEMA = DATABASE() AND TABLE_NAME = '%s'",
+                                   table);
+    assert_has(fixture_value(&p->ours, sql), "bigint(20) NO");
+    assert_string_equal(fixture_value(&p->ours, sql), fixture_value(&p->tool, sql));
+    sql =
+        arena_printf(&p->ours.arena,
+                     "SELECT CONCAT_WS(' ', ENGINE, TABLE_COLLATION) FROM information_schema.TABLES"
+                     " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = '%s'",
+                     table);
+    assert_string_equal(fixture_value(&p->ours, sql), fixture_value(&p->tool, sql));
+}
+
+/* database/mysql/mysql.go ensureVersionTable(), SetVersion() */
+#define MYSQL_SET(version, dirty)                                                                  \
+    "START TRANSACTION; DELETE FROM `schema_migrations` LIMIT 1; INSERT INTO `schema_migrations`"  \
+    " (version, dirty) VALUES (" version ", " dirty "); COMMIT"
+
+static void golang_migrates_row_on_mariadb(void **state)
+{
+    (void)state;
+    struct both pair, *p = &pair;
+    static const struct step steps[] = {
+        {CREATE, 0, false,
+         "CREATE TABLE `schema_migrations` (version bigint not null primary key, dirty boolean not "
+         "null)"},
+        {BEGIN, 0, false, MYSQL_SET("1", "true")},
+        {UP, 0, false, MYSQL_SET("1", "false")},
+        {UP, 1, false, MYSQL_SET("2", "false")},
+        {BEGIN, 1, true, MYSQL_SET("1", "true")},
+        {DOWN, 1, true, MYSQL_SET("1", "false")},
+        {BEGIN, 0, true, MYSQL_SET("-1", "true")},
+        {DOWN, 0, true, "DELETE FROM `schema_migrations` LIMIT 1"},
+        {UP, 0, false, MYSQL_SET("1", "false")},
+        {BEGIN, 1, false, MYSQL_SET("2", "true")},
+    };
+    setup(p, fixture_mariadb, FORMAT_GOLANG_MIGRATE,
+          "SELECT COALESCE(GROUP_CONCAT(CONCAT(version, ' ', dirty)), 'no row') FROM"
+          " schema_migrations");
+    play(p, steps, ARRAY_SIZE(steps));
+    same_table(p, "schema_migrations");
+    struct db_ledger ledger = read_ledger(p);
+    assert_string_equal(ids_of(p, &ledger), "2");
+    assert_int_equal(ledger.mark, DB_MARK_PENDING);
+    teardown(p);
+}
+
+/* database/mysql/mysql.go Lock(): GET_LOCK of GenerateAdvisoryLockId("DATABASE:TABLE"). */
+static void golang_migrates_lock_on_mariadb_is_the_tools(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_mariadb(f);
+    struct db_session s = {0};
+    struct strings keys = {0};
+    fixture_open(f, &s, "run-1");
+    const struct db_format *format = db_format_get(FORMAT_GOLANG_MIGRATE);
+    assert_ok(format->advisory_keys(&s, &f->arena, &keys, &f->error));
+    assert_int_equal(keys.count, 1);
+    /* The server's own CRC32, times the tool's salt, modulo 2^32. */
+    assert_string_equal(
+        keys.items[0],
+        fixture_value(f, "SELECT CRC32(CONCAT(DATABASE(), ':schema_migrations')) * 1486364155"
+                         " MOD 4294967296"));
+    db_close(&s);
+    struct act other = fixture_act(f, "run-2", 8, "elsewhere");
+    fixture_open(f, &s, "tool");
+    bool got = false;
+    assert_ok(s.engine->advisory_try(&s, keys.items[0], &got, &f->error));
+    assert_true(got);
+    assert_int_equal(fixture_lock(f, &other, FORMAT_GOLANG_MIGRATE, 700), E_TIMEOUT);
+    assert_has(f->error.message, arena_printf(&f->arena, "%lld", (long long)s.backend_pid));
+    assert_ok(s.engine->advisory_release(&s, keys.items[0], &f->error));
+    assert_ok(fixture_lock(f, &other, FORMAT_GOLANG_MIGRATE, 3000));
+    assert_ok(s.engine->advisory_try(&s, keys.items[0], &got, &f->error));
+    assert_false(got); /* now the tool waits */
+    assert_ok(fixture_unlock(f, &other, FORMAT_GOLANG_MIGRATE));
+    assert_ok(s.engine->advisory_try(&s, keys.items[0], &got, &f->error));
+    assert_true(got);
+    db_close(&s);
+    fixture_end(f);
+}
+
+/* internal/dialects/mysql.go CreateTable(); the rows as on PostgreSQL */
+static void gooses_rows_on_mariadb(void **state)
+{
+    (void)state;
+    struct both pair, *p = &pair;
+    static const struct step steps[] = {
+        {CREATE, 0, false,
+         "CREATE TABLE goose_db_version (\n\t\tid bigint(20) unsigned NOT NULL "
+         "AUTO_INCREMENT,\n\t\t"
+         "version_id bigint NOT NULL,\n\t\tis_applied boolean NOT NULL,\n\t\ttstamp timestamp "
+         "NULL default now(),\n\t\tPRIMARY KEY(id)\n\t); " GOOSE_INSERT("0")},
+        {UP, 0, false, GOOSE_INSERT("1")},
+        {UP, 1, false, GOOSE_INSERT("2")},
+        {DOWN, 1, true, GOOSE_DELETE("2")},
+        {UP, 1, false, GOOSE_INSERT("2")},
+    };
+    setup(p, fixture_mariadb, FORMAT_GOOSE,
+          "SELECT GROUP_CONCAT(CONCAT_WS(' ', id, version_id, is_applied, tstamp IS NULL) ORDER BY"
+          " id SEPARATOR ';') FROM goose_db_version");
+    play(p, steps, ARRAY_SIZE(steps));
+    same_table(p, "goose_db_version");
+    struct db_ledger ledger = read_ledger(p);
+    assert_string_equal(ids_of(p, &ledger), "1 and 2");
+    /* A maker that died between the table and its first row. */
+    fixture_exec(&p->ours, "DELETE FROM goose_db_version");
+    assert_int_equal(refused(p), E_CONFLICT);
+    struct db_session s = {0};
+    fixture_open(&p->ours, &s, "run-1");
+    struct fixture *f = &p->ours;
+    assert_ok(p->format->ledger_create(&s, &f->error));
+    db_close(&s);
+    ledger = read_ledger(p);
+    assert_string_equal(ids_of(p, &ledger), "");
+    teardown(p);
+}
+
+/* drivers/mysql/mysql.go createSchemaTableIfNotExists(), addMigrationQuery() */
+static void morphs_rows_on_mariadb(void **state)
+{
+    (void)state;
+    struct both pair, *p = &pair;
+    static const struct step steps[] = {
+        {CREATE, 0, false,
+         "CREATE TABLE IF NOT EXISTS db_migrations (Version bigint(20) NOT NULL, Name varchar(64) "
+         "NOT NULL, PRIMARY KEY (Version)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4"},
+        {UP, 0, false, "INSERT INTO db_migrations (Version, Name) VALUES (1, '1')"},
+        {UP, 1, false, "INSERT INTO db_migrations (Version, Name) VALUES (2, '2')"},
+        {DOWN, 1, true, "DELETE FROM db_migrations WHERE (Version=2 AND NAME='2')"},
+        {UP, 1, false, "INSERT INTO db_migrations (Version, Name) VALUES (2, '2')"},
+    };
+    setup(p, fixture_mariadb, FORMAT_MORPH,
+          "SELECT GROUP_CONCAT(CONCAT_WS(' ', Version, Name) ORDER BY Version) FROM db_migrations");
+    play(p, steps, ARRAY_SIZE(steps));
+    same_table(p, "db_migrations");
+    struct db_ledger ledger = read_ledger(p);
+    assert_string_equal(ids_of(p, &ledger), "1 and 2");
+    teardown(p);
+}
+
+static void sourcegraph_has_no_mariadb(void **state)
+{
+    (void)state;
+    struct both pair, *p = &pair;
+    setup(p, fixture_mariadb, FORMAT_SOURCEGRAPH, NULL);
+    assert_int_equal(refused(p), E_INVALID);
+    assert_has(p->ours.error.message, "no ledger on MariaDB");
+    teardown(p);
+}
+
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
@@ -578,6 +738,11 @@ static int run(void)
         cmocka_unit_test(of_sourcegraphs_rows_the_first_decides),
         cmocka_unit_test(sourcegraph_has_no_sqlite),
         cmocka_unit_test(morphs_rows_are_what_the_tool_leaves),
+        cmocka_unit_test(golang_migrates_row_on_mariadb),
+        cmocka_unit_test(golang_migrates_lock_on_mariadb_is_the_tools),
+        cmocka_unit_test(gooses_rows_on_mariadb),
+        cmocka_unit_test(morphs_rows_on_mariadb),
+        cmocka_unit_test(sourcegraph_has_no_mariadb),
     };
     return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);
 }
