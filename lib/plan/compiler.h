@@ -180,6 +180,8 @@ bool backup_is_due(struct compiler *c, bool *ret_lossy);
 void phases_backup(struct compiler *c, int64_t hop);
 /* Lock, migrate, checkpoint, unlock: one phase for each database that has something to do. */
 void phases_migrate(struct compiler *c, size_t hop);
+/* No phase so far has the point of no return. */
+bool can_return(const struct plan *plan);
 /* A phase that migrates a database and may lose `lossy`; locked, with the format's own lock or without. */
 struct plan_phase *begin_migration(struct compiler *c, size_t hop, const struct hop_database *db,
                                    const char *name, const char *lossy, int format);

@@ -2,9 +2,24 @@
 #include "lib/base/str.h"
 #include "lib/plan/compiler.h"
 
+static bool any_irreversible(struct compiler *c, size_t hop)
+{
+    for (size_t i = 0; i < c->app->extra_steps.count; i++) {
+        const struct extra_step *step = LIST_AT(&c->app->extra_steps, struct extra_step, i);
+        const char *why = NULL;
+        if (step->irreversible != NULL && extra_holds(c, step, hop, &why)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool any_lossy(struct compiler *c)
 {
     for (size_t h = 0; h < c->hop_count; h++) {
+        if (any_irreversible(c, h)) {
+            return true;
+        }
         for (size_t d = 0; d < c->hops[h].database_count; d++) {
             if (lossy_of(c, &c->hops[h].databases[d]) != NULL) {
                 return true;
@@ -232,7 +247,7 @@ static void step_checkpoint(struct compiler *c, struct plan_phase *phase, size_t
     step->action->db_checkpoint = a;
 }
 
-static bool can_return(const struct plan *plan)
+bool can_return(const struct plan *plan)
 {
     for (size_t i = 0; i < plan->phases.count; i++) {
         if (plan_phase_at(plan, i)->no_return) {

@@ -176,6 +176,9 @@ static int64_t own_limit(const struct action *a)
     if (a->wait != NULL) {
         return a->wait->within_ms;
     }
+    if (a->follow != NULL) {
+        return a->follow->within_ms;
+    }
     if (a->service != NULL && a->service->service != NULL) {
         return a->service->service->within_ms * (a->service->verb == SERVICE_RESTART ? 2 : 1);
     }
@@ -191,10 +194,35 @@ static const char *words_of(struct compiler *c, const struct action *a)
     if (a->run != NULL && a->run->command.argv.count > 0) {
         return arena_printf(c->arena, "run %s", a->run->command.argv.items[0]);
     }
+    if (a->follow != NULL) {
+        return arena_printf(c->arena, "follow %s to %lld", a->follow->database.name,
+                            (long long)a->follow->to);
+    }
     if (a->wait != NULL && a->wait->file != NULL) {
         return arena_printf(c->arena, "wait for %s", a->wait->file);
     }
     return action_kind_name(action_kind(a));
+}
+
+static struct database_ref ref_of(struct compiler *c, const char *database)
+{
+    const struct cluster_database_spec *d =
+        database != NULL ? cluster_database(c->cluster, database) : NULL;
+    if (d == NULL) {
+        return (struct database_ref){.name = database};
+    }
+    return (struct database_ref){
+        .name = d->name, .url = d->url, .password = d->password, .url_secret = d->url_from};
+}
+
+static void complete_run(struct compiler *c, struct run_action *a, const struct hop_state *hop,
+                         bool once)
+{
+    a->layout = c->layout;
+    a->once = once;
+    if (a->tree == TREE_STAGED && a->release == NULL) {
+        a->release = hop->to;
+    }
 }
 
 /* Fills what a person leaves to the compiler. */
@@ -206,10 +234,12 @@ static void complete(struct compiler *c, struct action *a, const struct hop_stat
         a->service->layout = c->layout;
     }
     if (a->run != NULL) {
-        a->run->layout = c->layout;
-        a->run->once = true; /* a command of a person is never started again blindly */
-        if (a->run->tree == TREE_STAGED && a->run->release == NULL) {
-            a->run->release = hop->to;
+        complete_run(c, a->run, hop, true); /* a person's command is never started again blindly */
+    }
+    if (a->follow != NULL) {
+        a->follow->database = ref_of(c, database != NULL ? database : a->follow->database.name);
+        if (a->follow->run != NULL) {
+            complete_run(c, a->follow->run, hop, false); /* its progress is known */
         }
     }
     if (a->health != NULL) {
@@ -217,12 +247,21 @@ static void complete(struct compiler *c, struct action *a, const struct hop_stat
         a->health->service = c->app->service;
     }
     if (a->sql != NULL && database != NULL) {
-        const struct cluster_database_spec *d = cluster_database(c->cluster, database);
-        if (d != NULL) {
-            a->sql->database = (struct database_ref){
-                .name = d->name, .url = d->url, .password = d->password, .url_secret = d->url_from};
-        }
+        a->sql->database = ref_of(c, database);
     }
+}
+
+/* A list may take `timeout`; what is followed has `within` of its own, unless somebody wrote a timeout. */
+static int64_t limit_of(const struct compiler *c, const struct extra_step *step,
+                        const struct action *action)
+{
+    int64_t own = own_limit(action);
+    int64_t whole = step->timeout_ms > 0 ? step->timeout_ms : SQL_MS;
+    bool written = marks_find(c->spec->application_marks, &step->timeout_ms).line != 0;
+    if (action->follow != NULL && !written) {
+        return own;
+    }
+    return own > 0 ? MIN(own, whole) : whole;
 }
 
 void extra_add_steps(struct compiler *c, struct plan_phase *phase, const struct extra_step *step,
@@ -238,12 +277,15 @@ void extra_add_steps(struct compiler *c, struct plan_phase *phase, const struct 
         complete(c, &action, &c->hops[hop], database);
         struct action completed = action; /* what was filled in may hold references as well */
         resolve_shape(c, hop, database, &action_shape, &completed, &action);
-        int64_t limit = own_limit(&action);
-        int64_t whole = step->timeout_ms > 0 ? step->timeout_ms : SQL_MS;
         struct plan_step *s = add_step(c, phase, step->name, words_of(c, &action), on,
-                                       (limit > 0 ? MIN(limit, whole) : whole) + SLACK_MS);
+                                       limit_of(c, step, &action) + SLACK_MS);
         *s->action = action;
         s->why = why;
+        if (step->irreversible != NULL && i + 1 == step->actions.count) {
+            phase->no_return = phase->no_return || can_return(c->plan);
+            s->lossy = arena_printf(c->arena, "cannot be undone: %s",
+                                    resolve_text(c, hop, database, step->irreversible));
+        }
     }
 }
 

@@ -137,6 +137,12 @@ static void add_detail(struct buf *b, const char *text)
     }
 }
 
+static const char *lossy_words(const struct page *p, const struct plan_step *step, bool no_return)
+{
+    return arena_printf(p->arena, "! %s%s", step->lossy,
+                        no_return ? ": POINT OF NO RETURN (then: restore)" : "");
+}
+
 static void render_nodes(const struct page *p, const char *label, const struct plan_phase *phase)
 {
     struct buf what;
@@ -144,8 +150,13 @@ static void render_nodes(const struct page *p, const char *label, const struct p
     buf_init(&what, p->arena, RENDER_BYTES_MAX);
     buf_init(&details, p->arena, RENDER_BYTES_MAX);
     const char *last = NULL;
+    bool told = false;
     for (size_t i = 0; i < phase->steps.count; i++) {
         const struct plan_step *step = LIST_AT(&phase->steps, struct plan_step, i);
+        if (step->lossy != NULL) {
+            add_detail(&details, lossy_words(p, step, phase->no_return && !told));
+            told = true;
+        }
         /* An extra step is several actions under one name; a release after a release needs no verb. */
         if (step->why != NULL && str_equal(last, step->name)) {
             continue;
@@ -181,8 +192,7 @@ static void render_once(const struct page *p, const char *label, const struct pl
         if (step->lossy != NULL) {
             bool here = phase->no_return && !told;
             told = told || here;
-            buf_printf(&details, "%s! %s%s", details.len > 0 ? "   " : "", step->lossy,
-                       here ? ": POINT OF NO RETURN (then: restore)" : "");
+            buf_printf(&details, "%s%s", details.len > 0 ? "   " : "", lossy_words(p, step, here));
         }
         const char *place =
             str_equal(step->on, PLAN_CONTROLLER) ? "" : arena_printf(p->arena, "on %s", step->on);

@@ -371,10 +371,10 @@ static const struct field run_fields[] = {
     {.key = "release", .type = SHAPE_VERSION, .offset = offsetof(struct run_action, release)},
     {.key = "once", .type = SHAPE_BOOL, .offset = offsetof(struct run_action, once)},
 };
-static const struct shape run_shape = SHAPE("run instruction", run_action, run_fields);
+const struct shape run_shape = SHAPE("run instruction", run_action, run_fields);
 
 static const struct field do_run_fields[] = {RUN_FIELDS};
-static const struct shape do_run_shape =
+const struct shape do_run_shape =
     SHAPE("run", run_action, do_run_fields, .scalar = "command",
           .help = "Run a command; in short the list of the program and its arguments.");
 
@@ -462,7 +462,7 @@ static const struct shape announce_shape = SHAPE("announce", announce_action, an
 static const struct field action_do_fields[] = {
     DO_FIELD(run, do_run_shape),         DO_FIELD(wait, wait_shape),
     DO_FIELD(service, do_service_shape), DO_FIELD(health, do_health_shape),
-    DO_FIELD(sql, do_sql_shape),
+    DO_FIELD(sql, do_sql_shape),         DO_FIELD(follow, do_follow_shape),
 };
 const struct shape action_do_shape = SHAPE("action", action, action_do_fields, .one_of = true,
                                            .help = "One thing that a step does.");
@@ -474,6 +474,7 @@ static const struct field action_fields[] = {
     ACTION_FIELD(service, service_action_shape),
     ACTION_FIELD(health, health_shape),
     ACTION_FIELD(sql, db_sql_shape),
+    ACTION_FIELD(follow, follow_shape),
     ACTION_FIELD(preflight, preflight_shape),
     ACTION_FIELD(stage, stage_shape),
     ACTION_FIELD(deny, deny_shape),
@@ -518,6 +519,7 @@ const char *action_kind_name(enum action_kind kind)
         [ACTION_SERVICE] = "service",
         [ACTION_HEALTH] = "health",
         [ACTION_SQL] = "sql",
+        [ACTION_FOLLOW] = "follow",
         [ACTION_PREFLIGHT] = "preflight",
         [ACTION_STAGE] = "stage",
         [ACTION_DENY] = "deny",

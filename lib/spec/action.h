@@ -284,6 +284,15 @@ struct db_sql_action {
     struct database_ref database;
     const char *statement;
 };
+struct follow_action { /* out-of-band work: a command is started, and a query tells how far it is */
+    struct database_ref database;
+    struct run_action *run; /* started again when it died; NULL: something else does the work */
+    const char *sql;        /* its first cell is a number from 0 to 1 */
+    int64_t to;             /* 1, or 0 in reverse */
+    int64_t every_ms;       /* 5s */
+    int64_t stall_ms;       /* 10m without a step nearer is a failure */
+    int64_t within_ms;      /* 24h */
+};
 struct db_observe_action {
     struct database_ref database;
     int format;
@@ -297,6 +306,7 @@ struct action {
     struct service_action *service;
     struct health_action *health;
     struct db_sql_action *sql;
+    struct follow_action *follow;
     /* what the compiler adds */
     struct preflight_action *preflight;
     struct stage_action *stage;
@@ -327,6 +337,7 @@ enum action_kind {
     ACTION_SERVICE,
     ACTION_HEALTH,
     ACTION_SQL,
+    ACTION_FOLLOW,
     ACTION_PREFLIGHT,
     ACTION_STAGE,
     ACTION_DENY,

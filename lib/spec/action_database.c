@@ -264,6 +264,59 @@ const struct shape do_sql_shape =
     SHAPE("sql", db_sql_action, do_sql_fields, .scalar = "statement",
           .help = "Run one SQL statement on the step's database; in short the statement.");
 
+#define FOLLOW_FIELDS(run_shape_)                                                                  \
+    {.key = "run",                                                                                 \
+     .type = SHAPE_OBJECT,                                                                         \
+     .offset = offsetof(struct follow_action, run),                                                \
+     .scalar_ok = true,                                                                            \
+     .shape = &(run_shape_),                                                                       \
+     .help =                                                                                       \
+         "The command that does the work; started again when it dies. Default: something else "    \
+         "does it."},                                                                              \
+        {.key = "sql",                                                                             \
+         .type = SHAPE_STRING,                                                                     \
+         .offset = offsetof(struct follow_action, sql),                                            \
+         .required = true,                                                                         \
+         .help = "One SELECT; its first cell says how far the work is, from 0 to 1."},             \
+        {.key = "to",                                                                              \
+         .type = SHAPE_INT,                                                                        \
+         .offset = offsetof(struct follow_action, to),                                             \
+         .max = 1,                                                                                 \
+         .fallback = 1,                                                                            \
+         .help = "1, or 0 for work in reverse."},                                                  \
+        {.key = "every",                                                                           \
+         .type = SHAPE_DURATION,                                                                   \
+         .offset = offsetof(struct follow_action, every_ms),                                       \
+         .min = 1,                                                                                 \
+         .fallback = 5 * SECONDS,                                                                  \
+         .help = "How often it is asked; default 5s."},                                            \
+        {.key = "stall",                                                                           \
+         .type = SHAPE_DURATION,                                                                   \
+         .offset = offsetof(struct follow_action, stall_ms),                                       \
+         .min = 1,                                                                                 \
+         .fallback = 10 * MINUTES,                                                                 \
+         .help = "Without a step nearer for that long it has failed; default 10m."},               \
+    {                                                                                              \
+        .key = "within", .type = SHAPE_DURATION,                                                   \
+        .offset = offsetof(struct follow_action, within_ms), .min = 1,                             \
+        .fallback = 24 * 60 * MINUTES, .help = "How long all of it may take; default 24h."         \
+    }
+
+static const struct field follow_fields[] = {DATABASE_FIELD(follow_action),
+                                             FOLLOW_FIELDS(run_shape)};
+const struct shape follow_shape = SHAPE("follow instruction", follow_action, follow_fields);
+
+static const struct field do_follow_fields[] = {
+    {.key = "database",
+     .type = SHAPE_NAME,
+     .offset = offsetof(struct follow_action, database.name),
+     .help = "With scope once: where it is asked."},
+    FOLLOW_FIELDS(do_run_shape),
+};
+const struct shape do_follow_shape =
+    SHAPE("follow", follow_action, do_follow_fields,
+          .help = "Start a command and follow its progress in the database to its end.");
+
 static const struct field db_observe_fields[] = {
     DATABASE_FIELD(db_observe_action),
     FORMAT_FIELD(db_observe_action),

@@ -17,6 +17,12 @@ extern const struct shape db_writers_shape;
 extern const struct shape db_check_shape;
 extern const struct shape db_sql_shape;
 extern const struct shape do_sql_shape;
+extern const struct shape follow_shape;
+extern const struct shape do_follow_shape;
 extern const struct shape db_observe_shape;
+
+/* Of action.c: part of what is followed. */
+extern const struct shape run_shape;
+extern const struct shape do_run_shape;
 
 #endif

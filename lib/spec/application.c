@@ -435,6 +435,10 @@ static const struct field extra_step_fields[] = {
      .min = 1,
      .max = LIMIT_PHASE_STEPS,
      .help = "What is done, one after the other."},
+    {.key = "irreversible",
+     .type = SHAPE_STRING,
+     AT(extra_step, irreversible),
+     .help = "Why it cannot be undone: from here on the plan has no way back but a restore."},
 };
 static const struct shape extra_step_shape =
     SHAPE("extra step", extra_step, extra_step_fields, .help = "A step of the application's own.");

@@ -353,9 +353,32 @@ static void check_wait(const struct checker *c, const struct wait_action *wait)
     }
 }
 
-static void check_do(const struct checker *c, const struct extra_step *step,
-                     const struct action *action)
+static void check_follow(const struct checker *c, const struct application *app,
+                         const struct extra_step *step, const struct follow_action *follow)
 {
+    const char *name = follow->database.name;
+    if (step->scope == SCOPE_NODE) {
+        check_say(c, follow,
+                  "follow needs scope: once or database: its work is one, not each node's");
+    } else if (step->scope == SCOPE_DATABASE && name != NULL) {
+        check_say(c, &follow->database.name, "database: of follow is the step's own here");
+    } else if (step->scope == SCOPE_ONCE && name == NULL) {
+        check_say(c, follow, "follow needs database:, where its progress is asked");
+    } else if (name != NULL && !has_database(app, name)) {
+        complain_no_database(c, &follow->database.name, "follow", name, app);
+    }
+    if (follow->run != NULL && marks_find(c->marks, &follow->run->command.timeout_ms).line != 0) {
+        check_say(c, &follow->run->command.timeout_ms,
+                  "timeout: has no meaning here: stall: and within: of follow end the command");
+    }
+}
+
+static void check_do(const struct checker *c, const struct application *app,
+                     const struct extra_step *step, const struct action *action)
+{
+    if (action->follow != NULL) {
+        check_follow(c, app, step, action->follow);
+    }
     if (action->sql != NULL && step->scope != SCOPE_DATABASE) {
         check_say(c, &action->sql, "sql needs scope: database, which says where it runs");
     }
@@ -406,7 +429,7 @@ static void check_step(const struct checker *c, const struct application *app,
     check_scope(c, app, step);
     check_when(c, step->when);
     for (size_t i = 0; i < step->actions.count; i++) {
-        check_do(c, step, LIST_AT(&step->actions, const struct action, i));
+        check_do(c, app, step, LIST_AT(&step->actions, const struct action, i));
     }
 }
 

@@ -127,12 +127,13 @@ enum step_point {
 struct extra_step {
     const char *name;
     struct when_spec *when;
-    int scope;            /* enum step_scope */
-    int after, before;    /* enum step_point; exactly one */
-    const char *database; /* SCOPE_DATABASE: which; NULL: every one */
-    const char *on;       /* SCOPE_ONCE: a node or "controller"; default the first node */
-    int64_t timeout_ms;   /* of the whole list; 30m */
-    struct list actions;  /* `do:` of struct action */
+    int scope;                /* enum step_scope */
+    int after, before;        /* enum step_point; exactly one */
+    const char *database;     /* SCOPE_DATABASE: which; NULL: every one */
+    const char *on;           /* SCOPE_ONCE: a node or "controller"; default the first node */
+    int64_t timeout_ms;       /* of the whole list; 30m */
+    struct list actions;      /* `do:` of struct action */
+    const char *irreversible; /* why what it does cannot be undone; NULL: it can */
 };
 
 enum mixed { MIXED_ALLOWED, MIXED_NEVER };

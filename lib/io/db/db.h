@@ -41,6 +41,10 @@ act_function act_db_drift;
 act_function act_db_writers;
 /* E_CONFLICT says the statement, what it answered, and the release's own words. facts: {"answer":text or null}. */
 act_function act_db_check;
+/* Starts the command, and again when it died, and asks the database how far the work is until it is at its end. E_TIMEOUT:
+ * no step nearer for `stall`, or not there `within`; E_IO: the command dies again and again. Its command is ended then.
+ * facts: {"progress":text or null,"starts":n}. */
+act_function act_follow;
 /* The statement and its evidence in one transaction. */
 act_function act_db_sql;
 /* Changes nothing, creates nothing. facts: {"applied":[ids, sorted],"bytes":n,"engine":text,"fence":n,

@@ -13,6 +13,7 @@ static act_function *const functions[] = {
     [ACTION_SERVICE] = act_service,
     [ACTION_HEALTH] = act_health,
     [ACTION_SQL] = act_db_sql,
+    [ACTION_FOLLOW] = act_follow,
     [ACTION_PREFLIGHT] = act_preflight,
     [ACTION_STAGE] = act_stage,
     [ACTION_DENY] = act_deny,

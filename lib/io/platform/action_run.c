@@ -18,8 +18,8 @@
 #define ANNOUNCE_TIMEOUT_MS 15000
 #define RUN_TAIL_BYTES      300
 
-static int run_directory(struct act *act, const struct run_action *a, const char **ret,
-                         struct error *e)
+int act_run_directory(struct act *act, const struct run_action *a, const char **ret,
+                      struct error *e)
 {
     switch ((enum run_tree)a->tree) {
     case TREE_NONE:
@@ -108,7 +108,7 @@ int act_run(struct act *act, const struct action *action, struct error *e)
 {
     const struct run_action *a = action->run;
     const char *directory = NULL;
-    int r = run_directory(act, a, &directory, e);
+    int r = act_run_directory(act, a, &directory, e);
     return r == 0 ? run_command(act, a, directory, e) : r;
 }
 

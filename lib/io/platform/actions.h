@@ -21,4 +21,8 @@ act_function act_permit;
 /* Facts: {"version","artifact","installed","running","disk_free_bytes","os","arch"}. */
 act_function act_observe;
 
+/* Where a command of a step runs: the installed tree, the staged one, or "/". */
+int act_run_directory(struct act *act, const struct run_action *a, const char **ret,
+                      struct error *e);
+
 #endif

@@ -353,15 +353,19 @@ static int watch(const struct process_run_options *o, const struct process_id *i
             return 0;
         }
         int64_t now = process_clock_ms();
-        if (now >= until) {
-            ret->timed_out = true;
+        bool ticks = now >= tick_at;
+        ret->stopped = ticks && o->enough != NULL && o->enough(o->context);
+        if (now >= until || ret->stopped) {
+            ret->timed_out = !ret->stopped;
             int r = process_end_group(id, SIGTERM, PROCESS_GRACE_MS, e);
             waitpid(id->pid, &ret->status, WNOHANG);
             drain(fd, output);
             return r;
         }
-        if (now >= tick_at && o->tick != NULL) {
-            o->tick(o->context);
+        if (ticks) {
+            if (o->tick != NULL) {
+                o->tick(o->context);
+            }
             tick_at = now + 1000;
         }
     }

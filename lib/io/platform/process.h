@@ -55,6 +55,7 @@ int process_spawn(const struct command *command, const struct process_place *pla
 
 struct process_result {
     int status;            /* of waitpid(); meaningless when timed_out */
+    bool stopped;          /* `enough` ended it, in the same way */
     bool timed_out;        /* it was ended by us: TERM to its group, KILL after PROCESS_GRACE_MS */
     const char *output;    /* the last PROCESS_TAIL_BYTES at most, NUL-terminated; arena */
     uint64_t output_bytes; /* all it wrote */
@@ -70,7 +71,8 @@ struct process_run_options {
     const char *
         pid_file; /* "PID TICKS BOOT\n" before it is waited for, removed at its end; NULL: none. It lets
                               another process kill the group when this one is dead */
-    void (*tick)(void *context); /* about once a second; may be NULL */
+    void (*tick)(void *context);   /* about once a second; may be NULL */
+    bool (*enough)(void *context); /* asked as often: true ends it; may be NULL */
     void *context;
 };
 /* Runs it to its end. 0 when it ran, whatever its exit status; else as process_spawn(): it has not run. */

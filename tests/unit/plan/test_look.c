@@ -155,6 +155,38 @@ static void asks_nothing_of_a_release_that_is_left_or_of_no_data(void **state UN
     assert_null(step_named("check", 0));
 }
 
+#define FOLLOW                                                                                     \
+    "extra_steps:\n"                                                                               \
+    "  - name: embed\n"                                                                            \
+    "    scope: once\n"                                                                            \
+    "    after: healthy\n"                                                                         \
+    "    irreversible: the old search index is gone\n"                                             \
+    "    do: [ { follow: { run: [bin/embed, \"${hop.to}\"], database: main, sql: \"SELECT done "   \
+    "FROM "                                                                                        \
+    "work\" } } ]\n"
+
+static void follows_work_beside_the_hop_and_knows_what_cannot_be_undone(void **state UNUSED)
+{
+    on_the_way("1.0.0", 2, "1.1.0", "", with(guestbook_application, "extra_steps:\n", FOLLOW));
+    const char *text = world_render(&w, NULL);
+    const struct plan_step *step = step_named("embed", 0);
+    assert_string_equal(step->on, "app-1");
+    const struct follow_action *a = step->action->follow;
+    assert_string_equal(a->database.url, "sqlite:///var/lib/guestbook.db");
+    assert_string_equal(a->run->command.argv.items[1], "1.1.0");
+    assert_string_equal(a->run->layout, "/opt/guestbook");
+    assert_false(a->run->once);
+    assert_int_equal(a->to, 1);
+    assert_int_equal(step->deadline_ms, (24 * 60 * 60 + 30) * 1000);
+    assert_non_null(strstr(text, "! cannot be undone: the old search index is gone: POINT OF NO "
+                                 "RETURN (then: restore)"));
+    assert_non_null(strstr(text, "no backup is made before it"));
+    for (size_t i = 0; i < w.plan.phases.count; i++) {
+        const struct plan_phase *phase = plan_phase_at(&w.plan, i);
+        assert_int_equal(phase->no_return, strcmp(phase->name, "embed") == 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +196,7 @@ int main(void)
         T(looks_for_drift_before_anything_is_touched_and_after_each_hop),
         T(what_is_half_done_is_no_drift),
         T(asks_the_data_before_a_way_leads_to_a_release),
+        T(follows_work_beside_the_hop_and_knows_what_cannot_be_undone),
         T(asks_nothing_of_a_release_that_is_left_or_of_no_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

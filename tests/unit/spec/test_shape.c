@@ -67,6 +67,9 @@ static void every_action_is_written_as_it_was_read(void **state)
         "{\"sql\":{\"database\":{\"name\":\"main\",\"password\":{\"env\":\"P\"},\"url\":\"postgres:"
         "//x\"},"
         "\"statement\":\"SELECT 1\"}}",
+        "{\"follow\":{\"database\":{\"name\":\"main\"},\"every\":\"1s\",\"run\":{\"command\":["
+        "\"b\"],"
+        "\"tree\":\"staged\"},\"sql\":\"SELECT 1\",\"stall\":\"1m\",\"to\":0,\"within\":\"1h\"}}",
         "{\"preflight\":{\"bytes_needed\":5,\"layout\":\"/"
         "l\",\"ports\":[\"80\"],\"users\":[\"u\"]}}",
         "{\"stage\":{\"allow_special\":true,\"artifact\":{\"bytes\":7,\"sha256\":\"" SHA
@@ -114,7 +117,8 @@ static void what_is_wrong_in_json_is_told_with_its_path(void **state)
                         "$.health.checks[0].http.status: status should be 100 to 599, found 1");
     assert_string_equal(
         again(*state, &action_shape, "{}"),
-        "$: instruction needs one of run, wait, service, health, sql, preflight, stage, deny, "
+        "$: instruction needs one of run, wait, service, health, sql, follow, preflight, stage, "
+        "deny, "
         "permit, "
         "swap, observe, retire, announce, db_lock, db_unlock, db_migrate, db_ledger, db_tool_lock, "
         "db_checkpoint, db_backup, db_restore, db_drift, db_writers, db_check or db_observe");
