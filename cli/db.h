@@ -11,6 +11,7 @@
 #include "cli/verb.h"
 #include "lib/io/db/db.h"
 #include "lib/io/db/format.h"
+#include "lib/io/db/settle.h"
 #include "lib/migration/migration.h"
 
 /* ---- what the person said (db_call.c) ---- */
@@ -24,9 +25,13 @@ struct db_folder {
     size_t count;
     struct migration_set set;
     const char *digest; /* of names and texts */
+    /* A saved plan (--plan): its ends, and whether it holds only what is on its way (Mattermost's form). */
+    const char *low, *high;
+    bool partial;
 };
 
 enum db_need {
+    DB_NEEDS_NO_DATABASE, /* a folder alone */
     DB_NEEDS_NOTHING,
     DB_NEEDS_FORMAT,
     DB_NEEDS_FOLDER, /* and a format */
@@ -69,6 +74,10 @@ struct db_call {
         "dir", 0, "DIR",                                                                           \
             "the migrations: a directory, or ARCHIVE:DIRECTORY of a tar or zip archive"            \
     }
+#define DB_OPTIONS_PLAN                                                                            \
+    {                                                                                              \
+        "plan", 0, "FILE", "what export-plan wrote, or Mattermost's own plan, instead of --dir"    \
+    }
 #define DB_OPTIONS_LOCK                                                                            \
     {                                                                                              \
         "wait", 0, "DURATION", "how long another holder of the lock is waited for (2m)"            \
@@ -82,6 +91,10 @@ int db_status_of(int code);
 
 /* ---- the folder (db_folder.c) ---- */
 int db_folder_read(struct db_call *call, const char *from, struct error *e);
+/* The same from a saved plan; sets call->format when none was named. */
+int db_folder_read_plan(struct db_call *call, const char *path, struct error *e);
+/* --to, or what the saved plan says instead. NULL: the newest. */
+const char *db_folder_to(const struct db_folder *folder, bool down, const char *to);
 /* `blob` of the act: the text as it was read, as a file of this call's own directory. */
 int db_folder_blob(struct act *act, const char *sha256, const char **ret_path, struct error *e);
 
@@ -121,8 +134,8 @@ struct db_look {
     uint64_t fence;
     struct db_holder holder;
     struct db_lock_state lock;
-    struct db_intent *intents; /* begun in this ledger, and their end is not known */
-    size_t intents_count;
+    struct db_unsettled *unsettled; /* begun, and their end is not known */
+    size_t unsettled_count;
     bool bare; /* no table but Lockstep's and the tool's: nothing can be lost */
 };
 /* Ids in order, for a quick answer. */
@@ -139,6 +152,8 @@ int db_look(struct db_call *call, struct db_session *s, struct db_look *ret, str
 int db_look_once(struct db_call *call, struct db_look *ret, struct error *e);
 /* "128 applied, the newest is 128 create_posts" */
 const char *db_look_words(struct arena *arena, const struct db_look *look);
+/* "000007_x.up.sql was begun …": what stands there, one sentence without its end. */
+const char *db_unsettled_words(struct arena *arena, const struct db_unsettled *u);
 /* "128 create_posts", or the number alone where that is its name. */
 const char *db_migration_words(struct arena *arena, const struct migration *m);
 

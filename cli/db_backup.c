@@ -86,3 +86,60 @@ int db_make_backup(struct context *c)
     print_backup(&call, to);
     return CLI_DONE;
 }
+
+/* ---- restore ---- */
+
+static int restore(struct db_call *call, const char *from, struct error *e)
+{
+    struct db_restore_action restore = {
+        .database = call->ref, .format = (int)call->format->kind, .path = from};
+    struct action action = {.db_restore = &restore};
+    int rc = db_claim(call, "restore", e);
+    bool claimed = rc == 0;
+    rc = rc < 0 ? rc : db_take_lock(call, e);
+    rc = rc < 0 ? rc : act_db_restore(&call->act, &action, e);
+    struct error second = {0};
+    int released = claimed ? db_give_lock(call, &second) : 0;
+    if (rc == 0 && released < 0) {
+        *e = second;
+        rc = released;
+    }
+    db_disclaim(call, claimed && rc != E_UNAVAILABLE && rc != E_UNKNOWN && released == 0);
+    return rc;
+}
+
+int db_run_restore(struct context *c)
+{
+    struct db_call call;
+    int status = CLI_WRONG_USE;
+    const char *from = args_text(&c->args, "from");
+    if (from == NULL) {
+        say("from which file? Say --from FILE");
+        return CLI_WRONG_USE;
+    }
+    if (!db_call_read(c, DB_NEEDS_FORMAT, &call, &status)) {
+        return status;
+    }
+    if (!args_flag(&c->args, "yes")) {
+        say("all that is in database %s now goes, and what %s holds comes instead: stop the "
+            "application, then say --yes",
+            call.ref.name, from);
+        return CLI_WRONG_USE;
+    }
+    struct error e = {0};
+    struct db_look look = {0};
+    int rc = whole_path(call.arena, from, &from, &e);
+    rc = rc < 0 ? rc : restore(&call, from, &e);
+    rc = rc < 0 ? rc : db_look_once(&call, &look, &e);
+    if (rc < 0) {
+        return db_fail_with(&e);
+    }
+    if (c->json) {
+        print_json(json_pack("{s:s, s:s, s:I}", "database", call.ref.name, "path", from, "applied",
+                             (json_int_t)look.applied.count));
+    } else {
+        printf("database %s is as %s has it: %s\n", call.ref.name, from,
+               db_look_words(call.arena, &look));
+    }
+    return CLI_DONE;
+}

@@ -159,8 +159,11 @@ static int state_dir(struct db_call *call, struct error *e)
 static int read_options(struct db_call *call, enum db_need need, struct error *e)
 {
     const struct args *args = &call->c->args;
-    int rc = database(call, e);
-    if (rc == 0 && (need != DB_NEEDS_NOTHING || args_text(args, "format") != NULL)) {
+    bool folder = need == DB_NEEDS_FOLDER || need == DB_NEEDS_NO_DATABASE;
+    int rc = need == DB_NEEDS_NO_DATABASE ? 0 : database(call, e);
+    bool planned = folder && args_text(args, "plan") != NULL; /* it says the format itself */
+    bool wants_format = need != DB_NEEDS_NOTHING && !planned;
+    if (rc == 0 && (wants_format || args_text(args, "format") != NULL)) {
         rc = format(call, e);
     }
     if (rc == 0) {
@@ -169,11 +172,12 @@ static int read_options(struct db_call *call, enum db_need need, struct error *e
     if (rc == 0) {
         rc = duration(args, "timeout", TIMEOUT_MS, &call->timeout_ms, e);
     }
-    if (rc == 0) {
+    if (rc == 0 && need != DB_NEEDS_NO_DATABASE) {
         rc = state_dir(call, e);
     }
-    if (rc == 0 && need == DB_NEEDS_FOLDER && args_text(args, "dir") == NULL) {
-        rc = error_set(e, E_INVALID, "where are the migrations? Say --dir DIR");
+    if (rc == 0 && folder && planned == (args_text(args, "dir") != NULL)) {
+        rc = error_set(e, E_INVALID, "where are the migrations? Say --dir DIR%s",
+                       planned ? " or --plan FILE, not both" : "");
     }
     return rc;
 }
@@ -187,9 +191,14 @@ bool db_call_read(struct context *c, enum db_need need, struct db_call *ret, int
         *ret_status = CLI_WRONG_USE;
         return false;
     }
-    if (need == DB_NEEDS_FOLDER && db_folder_read(ret, args_text(&c->args, "dir"), &e) < 0) {
-        *ret_status = db_fail_with(&e);
-        return false;
+    const char *plan = args_text(&c->args, "plan");
+    int rc = 0;
+    if (need == DB_NEEDS_FOLDER || need == DB_NEEDS_NO_DATABASE) {
+        rc = plan != NULL ? db_folder_read_plan(ret, plan, &e)
+                          : db_folder_read(ret, args_text(&c->args, "dir"), &e);
     }
-    return true;
+    if (rc < 0) {
+        *ret_status = db_fail_with(&e);
+    }
+    return rc == 0;
 }

@@ -11,11 +11,15 @@
 #include <unistd.h>
 
 #include "cli/db.h"
+#include "cli/db_plan_file.h"
 #include "lib/base/limits.h"
 #include "lib/base/str.h"
 #include "lib/io/artifact/archive.h"
 #include "lib/io/platform/digest.h"
 #include "lib/io/platform/files.h"
+#include "lib/migration/saved_plan.h"
+
+#define PLAN_BYTES_MAX ((size_t)512 * 1024 * 1024)
 
 #define DIGEST_OF_NOTHING "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -162,19 +166,18 @@ static int sum_up(struct db_folder *folder, struct arena *arena, struct error *e
     return 0;
 }
 
-int db_folder_read(struct db_call *call, const char *from, struct error *e)
+/* The files are read: sorted, understood by the format, summed up. */
+static int take_files(struct db_call *call, const char *from, struct migration_file *files,
+                      size_t count, struct error *e)
 {
-    struct reading r = {.arena = call->arena, .deep = call->format->kind == FORMAT_SOURCEGRAPH};
-    int rc = read_from(&r, from, e);
-    if (rc < 0) {
-        return rc;
-    }
-    if (r.count > 0) {
-        qsort(r.files, r.count, sizeof(*r.files), by_name);
+    if (count > 0) {
+        qsort(files, count, sizeof(*files), by_name);
     }
     struct db_folder *folder = &call->folder;
-    *folder = (struct db_folder){.from = from, .files = r.files, .count = r.count};
-    rc = call->format->read(call->arena, r.files, r.count, &folder->set, e);
+    folder->from = from;
+    folder->files = files;
+    folder->count = count;
+    int rc = call->format->read(call->arena, files, count, &folder->set, e);
     if (rc < 0) {
         error_wrap(e, "%s", from);
         return rc;
@@ -182,9 +185,84 @@ int db_folder_read(struct db_call *call, const char *from, struct error *e)
     if (folder->set.count == 0) {
         return error_set(e, E_INVALID,
                          "%s holds no migrations of %s (%zu files): is it the right directory?",
-                         from, call->format->name, r.count);
+                         from, call->format->name, count);
     }
     return sum_up(folder, call->arena, e);
+}
+
+int db_folder_read(struct db_call *call, const char *from, struct error *e)
+{
+    struct reading r = {.arena = call->arena, .deep = call->format->kind == FORMAT_SOURCEGRAPH};
+    int rc = read_from(&r, from, e);
+    return rc < 0 ? rc : take_files(call, from, r.files, r.count, e);
+}
+
+/* ---- saved plans ---- */
+
+static int read_own(struct db_call *call, const char *path, struct bytes text, struct error *e)
+{
+    struct db_plan_file plan;
+    int rc = db_plan_read(call->arena, text, &plan, e);
+    if (rc < 0) {
+        error_wrap(e, "%s", path);
+        return rc;
+    }
+    const struct migration_format *format = NULL;
+    for (size_t i = 0; i < migration_formats_count; i++) {
+        format = str_equal(migration_formats[i]->name, plan.format) ? migration_formats[i] : format;
+    }
+    if (format == NULL || (call->format != NULL && call->format != format)) {
+        return error_set(e, E_INVALID, "%s is a plan of %s, not of %s", path, plan.format,
+                         call->format != NULL ? call->format->name : "a format known here");
+    }
+    call->format = format;
+    call->folder.low = plan.from;
+    call->folder.high = plan.to;
+    return take_files(call, path, plan.files, plan.count, e);
+}
+
+static int read_mattermost(struct db_call *call, const char *path, struct bytes text,
+                           struct error *e)
+{
+    struct saved_plan plan;
+    int rc = saved_plan_read(call->arena, text, &plan, e);
+    if (rc < 0) {
+        error_wrap(e, "%s", path);
+        return rc;
+    }
+    if (call->format != NULL && call->format->kind != FORMAT_MORPH) {
+        return error_set(e, E_INVALID, "%s is a plan of morph, not of %s", path,
+                         call->format->name);
+    }
+    call->format = migration_format_get(FORMAT_MORPH);
+    call->folder.partial = true;
+    call->folder.low = "0"; /* of what it holds: all */
+    size_t count = 0;
+    struct migration_file *files = saved_plan_files(call->arena, &plan, &count);
+    for (size_t i = 0; i < count; i++) {
+        char hex[DIGEST_HEX_BYTES];
+        digest_bytes_hex(files[i].text.data, files[i].text.len, hex);
+        files[i].sha256 = arena_strdup(call->arena, hex);
+    }
+    return take_files(call, path, files, count, e);
+}
+
+int db_folder_read_plan(struct db_call *call, const char *path, struct error *e)
+{
+    char *text = NULL;
+    size_t len = 0;
+    int rc = file_read(call->arena, path, PLAN_BYTES_MAX, &text, &len, e);
+    if (rc < 0) {
+        return rc;
+    }
+    struct bytes bytes = {.data = (const uint8_t *)text, .len = len};
+    return db_plan_is_own(bytes) ? read_own(call, path, bytes, e)
+                                 : read_mattermost(call, path, bytes, e);
+}
+
+const char *db_folder_to(const struct db_folder *folder, bool down, const char *to)
+{
+    return to != NULL ? to : down ? folder->low : folder->high;
 }
 
 static const struct migration_file *find(const struct db_folder *folder, const char *sha256)

@@ -97,7 +97,7 @@ static void compare(struct db_call *call, struct db_look *look)
     look->pending = ARENA_ARRAY(call->arena, set->count, struct db_pending);
     for (size_t i = 0; i < set->count; i++) {
         const struct migration *m = &set->items[i];
-        if (m->up.sha256 != NULL && !db_ids_have(&applied, m->id)) {
+        if (m->up.file != NULL && !db_ids_have(&applied, m->id)) {
             bool late = look->newest != NULL && m->version < look->newest->version;
             look->pending[look->pending_count++] = (struct db_pending){m, late};
         }
@@ -131,14 +131,6 @@ static int look_at_ledger(struct db_call *call, struct db_session *s, struct db_
     return 0;
 }
 
-static int look_for_intents(struct db_call *call, struct db_session *s, struct db_look *look,
-                            struct error *e)
-{
-    const char *ledger =
-        call->format == NULL ? NULL : db_ledger_name(s, (int)call->format->kind, call->arena);
-    return db_intents_read(s, call->arena, ledger, &look->intents, &look->intents_count, e);
-}
-
 /* ---- all of it ---- */
 
 int db_look_open(struct db_call *call, struct db_session *s, struct error *e)
@@ -158,12 +150,31 @@ int db_look(struct db_call *call, struct db_session *s, struct db_look *ret, str
         rc = db_fence_read(s, &look.fence, e);
         rc = rc < 0 ? rc : db_holder_read(s, call->arena, &look.holder, e);
         rc = rc < 0 ? rc : s->engine->lock_state(s, call->arena, &look.lock, e);
-        rc = rc < 0 ? rc : look_for_intents(call, s, &look, e);
+    }
+    if (rc == 0 && call->format != NULL) {
+        rc = db_unsettled(s, call->arena, (int)call->format->kind, &look.unsettled,
+                          &look.unsettled_count, e);
     }
     if (rc == 0) {
         *ret = look;
     }
     return rc;
+}
+
+const char *db_unsettled_words(struct arena *arena, const struct db_unsettled *u)
+{
+    const char *what = u->file != NULL ? u->file : u->item != NULL ? u->item : "?";
+    if (!u->ours) {
+        return arena_printf(arena, "migration %s is marked by its own tool: %s", what, u->mark);
+    }
+    const char *line = u->line > 0 ? arena_printf(arena, ", line %d", u->line) : "";
+    return arena_printf(arena,
+                        "%s was begun on its way %s at %s and whether it ran to its end is not "
+                        "known%s%s%.120s%s%s",
+                        what, u->down ? "down" : "up", u->at, line,
+                        str_empty(u->statement) ? "" : ": ", u->statement,
+                        u->mark != NULL ? "; its own tool says: " : "",
+                        u->mark != NULL ? u->mark : "");
 }
 
 int db_look_once(struct db_call *call, struct db_look *ret, struct error *e)

@@ -109,16 +109,22 @@ static int check_losses(struct run *r, struct error *e)
     return lossy == 0 || r->lossy_ok || nothing_there ? 0 : refuse_losses(r, lossy, e);
 }
 
+/* Go code is the application's own migrator's to run: in between, at its place in the order. */
 static int check_delegated(const struct run *r, struct error *e)
 {
-    for (size_t i = 0; i < r->way.count; i++) {
-        if (db_script(&r->way, i)->delegated) {
-            return error_set(e, E_INVALID,
-                             "%s is not SQL: only the application's own migrator can run it. Go "
-                             "up to the one before it with --to, run that migrator for this one, "
-                             "then go on",
-                             db_script(&r->way, i)->file);
+    const struct db_way *way = &r->way;
+    for (size_t i = 0; i < way->count; i++) {
+        if (!db_script(way, i)->delegated) {
+            continue;
         }
+        const char *first =
+            i == 0 ? "Run that migrator for this one"
+                   : arena_printf(r->call.arena, "Go %s --to %s, run that migrator for this one",
+                                  way->down ? "down" : "up", way->items[way->down ? i : i - 1].id);
+        return error_set(e, E_INVALID,
+                         "%s is not SQL: only the application's own migrator can run it; nothing "
+                         "has run. %s, then go on",
+                         db_script(way, i)->file, first);
     }
     return 0;
 }
@@ -300,9 +306,14 @@ static void say_where(const struct run *r, int rc)
     struct db_look now = {0};
     struct db_call *call = (struct db_call *)&r->call;
     bool seen = db_look_once(call, &now, &ignored) == 0;
+    const char *next = rc == E_UNKNOWN
+                           ? arena_printf(call->arena,
+                                          ". Look at what it made, then say so: lockstep db retry, "
+                                          "mark-applied or mark-reverted %s",
+                                          r->way.items[r->at].id)
+                           : ". The same command goes on from there";
     say("%zu of %zu have run%s%s%s", count_done(r), r->way.count,
-        seen ? "; the ledger stands at: " : "", seen ? db_look_words(call->arena, &now) : "",
-        rc == E_UNKNOWN ? "" : ". The same command goes on from there");
+        seen ? "; the ledger stands at: " : "", seen ? db_look_words(call->arena, &now) : "", next);
 }
 
 int db_run(struct context *c, bool down)
@@ -315,7 +326,7 @@ int db_run(struct context *c, bool down)
         say("--lossy wants the word ok, not \"%s\"", lossy);
         return CLI_WRONG_USE;
     }
-    if (down && r.to == NULL) {
+    if (down && r.to == NULL && args_text(&c->args, "plan") == NULL) {
         say("down to which migration? Say --to VERSION, the last one that stays; --to 0 takes "
             "everything away");
         return CLI_WRONG_USE;
@@ -324,6 +335,7 @@ int db_run(struct context *c, bool down)
     if (!db_call_read(c, DB_NEEDS_FOLDER, &r.call, &status)) {
         return status;
     }
+    r.to = db_folder_to(&r.call.folder, down, r.to);
     if (args_flag(&c->args, "dry-run")) {
         return db_show_plan(&r.call, down, r.to);
     }

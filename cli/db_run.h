@@ -10,5 +10,8 @@ int db_show_plan(struct db_call *call, bool down, const char *to);
 int db_show_status(struct context *c);
 int db_show_lock(struct context *c);
 int db_make_backup(struct context *c);
+int db_run_restore(struct context *c);
+int db_show_drift(struct context *c);
+int db_export_plan(struct context *c);
 
 #endif

@@ -47,17 +47,17 @@ static json_t *holder_json(const struct db_look *look)
                                       json_text(h->since));
 }
 
-static json_t *intents_json(const struct db_look *look)
+static json_t *unsettled_json(const struct db_look *look)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < look->intents_count; i++) {
-        const struct db_intent *intent = &look->intents[i];
-        json_array_append_new(
-            list,
-            json_pack("{s:o, s:o, s:s, s:o, s:o, s:i, s:o}", "id", json_text(intent->item), "file",
-                      json_text(intent->file), "direction", intent->down ? "down" : "up", "run",
-                      json_text(intent->run), "at", json_text(intent->at), "line",
-                      intent->progress.line, "statement", json_text(intent->progress.statement)));
+    for (size_t i = 0; i < look->unsettled_count; i++) {
+        const struct db_unsettled *u = &look->unsettled[i];
+        json_array_append_new(list, json_pack("{s:o, s:o, s:s, s:b, s:o, s:o, s:i, s:o, s:o}", "id",
+                                              json_text(u->item), "file", json_text(u->file),
+                                              "direction", u->down ? "down" : "up", "ours",
+                                              (int)u->ours, "run", json_text(u->run), "at",
+                                              json_text(u->at), "line", u->line, "statement",
+                                              json_text(u->statement), "mark", json_text(u->mark)));
     }
     return list;
 }
@@ -85,7 +85,7 @@ static void print_document(struct db_call *call, const struct db_look *look)
                   pending_json(look, true), "unknown", texts_json(&look->unknown), "mark",
                   mark_json(&look->ledger));
     json_object_set_new(document, "puzzle", json_text(look->puzzle));
-    json_object_set_new(document, "intents", intents_json(look));
+    json_object_set_new(document, "unsettled", unsettled_json(look));
     json_object_set_new(document, "fence", json_integer((json_int_t)look->fence));
     json_object_set_new(document, "lock",
                         json_pack("{s:b, s:o, s:o}", "held", (int)look->lock.held, "words",
@@ -120,18 +120,10 @@ static void print_status(struct db_call *call, const struct db_look *look)
     if (look->puzzle != NULL) {
         printf("unknown    %s\n", look->puzzle);
     }
-    if (look->ledger.mark != DB_MARK_NONE) {
-        printf("mark       %s: %s\n", look->ledger.mark_id != NULL ? look->ledger.mark_id : "?",
-               look->ledger.mark_words != NULL ? look->ledger.mark_words
-                                               : mark_words[look->ledger.mark]);
-    }
-    for (size_t i = 0; i < look->intents_count; i++) {
-        const struct db_intent *intent = &look->intents[i];
-        printf("open       %s (%s), begun at %s, may or may not have run; line %d: %s\n"
+    for (size_t i = 0; i < look->unsettled_count; i++) {
+        printf("open       %s\n"
                "           say what it is: lockstep db retry, mark-applied or mark-reverted %s\n",
-               intent->file, intent->down ? "down" : "up", intent->at, intent->progress.line,
-               str_empty(intent->progress.statement) ? "?" : intent->progress.statement,
-               intent->item);
+               db_unsettled_words(call->arena, &look->unsettled[i]), look->unsettled[i].item);
     }
     printf("lock       %s\n", look->lock.held ? look->lock.words : "free");
 }
@@ -154,7 +146,7 @@ int db_show_status(struct context *c)
     } else {
         print_status(&call, &look);
     }
-    return look.ledger.mark != DB_MARK_NONE || look.intents_count > 0 ? CLI_PAUSED : CLI_DONE;
+    return look.unsettled_count > 0 ? CLI_PAUSED : CLI_DONE;
 }
 
 int db_show_plan(struct db_call *call, bool down, const char *to)

@@ -33,31 +33,19 @@ static bool in_way(const struct db_way *way, const char *id)
     return false;
 }
 
-#define ANSWERS "lockstep db retry, mark-applied or mark-reverted %s"
-
 /* What was begun and whose end nobody knows: the runner settles what it can of its own way, the rest is a person's. */
 static int check_unsettled(struct db_call *call, const struct db_look *look,
                            const struct db_way *way, struct error *e)
 {
-    for (size_t i = 0; i < look->intents_count; i++) {
-        const struct db_intent *intent = &look->intents[i];
-        if (!in_way(way, intent->item) || intent->down != way->down) {
+    for (size_t i = 0; i < look->unsettled_count; i++) {
+        const struct db_unsettled *u = &look->unsettled[i];
+        bool settles = in_way(way, u->item) && (way->down || (u->ours && !u->down));
+        if (!settles) {
             return error_set(e, E_UNKNOWN,
-                             "database %s: %s was begun on its way %s at %s, and whether it ran is "
-                             "not known. Look at what it made, then say so: " ANSWERS,
-                             call->ref.name, intent->file, intent->down ? "down" : "up", intent->at,
-                             intent->item);
+                             "database %s: %s. Look at what it made, then say so: lockstep db "
+                             "retry, mark-applied or mark-reverted %s (--help says which)",
+                             call->ref.name, db_unsettled_words(call->arena, u), u->item);
         }
-    }
-    const char *id = look->ledger.mark_id != NULL ? look->ledger.mark_id : "?";
-    if (look->ledger.mark != DB_MARK_NONE && look->intents_count == 0 &&
-        !(way->down && in_way(way, id))) {
-        return error_set(e, E_UNKNOWN,
-                         "the ledger of database %s is marked: migration %s is %s. Look at what it "
-                         "made, then say so: " ANSWERS,
-                         call->ref.name, id,
-                         look->ledger.mark_words != NULL ? look->ledger.mark_words : "unfinished",
-                         id);
     }
     return 0;
 }
@@ -67,53 +55,17 @@ static int check_ledger(struct db_call *call, const struct db_look *look, struct
     if (look->puzzle != NULL) {
         return error_set(e, E_CONFLICT, "database %s: %s", call->ref.name, look->puzzle);
     }
-    return look->unknown.count > 0 ? refuse_unknown(call, look, e) : 0;
-}
-
-/* The migration that a person means by a number or a name. */
-static const struct migration *named(const struct migration_set *set, const char *text)
-{
-    uint64_t number = 0;
-    bool is_number = str_to_u64(text, INT64_MAX, &number);
-    for (size_t i = 0; i < set->count; i++) {
-        const struct migration *m = &set->items[i];
-        if (str_equal(m->id, text) || (is_number && (uint64_t)m->version == number)) {
-            return m;
-        }
-    }
-    return NULL;
+    bool knows_all = look->unknown.count == 0 || call->folder.partial;
+    return knows_all ? 0 : refuse_unknown(call, look, e);
 }
 
 static int until(struct db_call *call, const char *to, struct migration_set *ret, struct error *e)
 {
-    const struct migration_set *set = &call->folder.set;
-    if (to == NULL) {
-        *ret = *set;
-        return 0;
+    int rc = migration_until(call->arena, call->format, &call->folder.set, to, ret, e);
+    if (rc < 0) {
+        error_wrap(e, "%s", call->folder.from);
     }
-    if (str_equal(to, "0")) {
-        *ret = (struct migration_set){0};
-        return 0;
-    }
-    const struct migration *last = named(set, to);
-    if (last == NULL) {
-        return error_set(e, E_INVALID,
-                         "there is no migration %s in %s: its newest is %s; --to 0 means before "
-                         "the first",
-                         to, call->folder.from,
-                         db_migration_words(call->arena, &set->items[set->count - 1]));
-    }
-    if (call->format->until != NULL) {
-        return call->format->until(call->arena, set, last->id, ret, e);
-    }
-    ret->items = ARENA_ARRAY(call->arena, set->count, struct migration);
-    ret->count = 0;
-    for (size_t i = 0; i < set->count; i++) {
-        if (set->items[i].version <= last->version) {
-            ret->items[ret->count++] = set->items[i];
-        }
-    }
-    return 0;
+    return rc;
 }
 
 /* The applied ids that are in the target: what is applied above it stays on a way up. */
@@ -130,6 +82,35 @@ static struct strings within(struct arena *arena, const struct strings *applied,
     return in;
 }
 
+static bool is_in(const char *const *ids, size_t count, const char *id)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (str_equal(ids[i], id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* On the way down also goes what was begun upwards and is not in the ledger: its down takes away what is half there. */
+static void add_begun(struct db_call *call, const struct db_look *look, struct strings *applied)
+{
+    const char **all =
+        ARENA_ARRAY(call->arena, applied->count + look->unsettled_count, const char *);
+    size_t count = 0;
+    for (; count < applied->count; count++) {
+        all[count] = applied->items[count];
+    }
+    for (size_t i = 0; i < look->unsettled_count; i++) {
+        const struct db_unsettled *u = &look->unsettled[i];
+        if (!u->down && !is_in(all, count, u->item) &&
+            migration_find(&call->folder.set, u->item) != NULL) {
+            all[count++] = u->item;
+        }
+    }
+    *applied = (struct strings){.items = all, .count = count};
+}
+
 int db_way_find(struct db_call *call, const struct db_look *look, bool down, const char *to,
                 struct db_way *ret, struct error *e)
 {
@@ -140,7 +121,11 @@ int db_way_find(struct db_call *call, const struct db_look *look, bool down, con
     if (rc < 0) {
         return rc;
     }
-    struct strings applied = down ? look->applied : within(call->arena, &look->applied, &target);
+    const struct migration_set *counts = down ? &call->folder.set : &target;
+    struct strings applied = within(call->arena, &look->applied, counts);
+    if (down) {
+        add_begun(call, look, &applied);
+    }
     struct strings here;
     rc = migration_difference(call->arena, call->format, &applied, &call->folder.set, &target, &way,
                               &here, e);
@@ -178,7 +163,7 @@ const char *db_way_loss(const struct db_way *way, size_t i)
     if (script->lossy != NULL) {
         return script->lossy;
     }
-    if (way->down && (script->empty || script->sha256 == NULL)) {
+    if (way->down && script->empty && !way->items[i].up.empty) {
         return "takes nothing back: its down is empty, only the ledger moves";
     }
     return NULL;

@@ -26,8 +26,8 @@ const struct verb verb_db_status = {
         "Ends with 3 when a migration was begun and not ended: somebody has to look at it.\n"
         "\n"
         "--json: {database, engine, place, format, ledger_exists, applied_count, newest, applied,\n"
-        "pending, late, unknown, mark, puzzle, intents: [{id, file, direction, run, at, line,\n"
-        "statement}], fence, lock: {held, words, holder}}\n",
+        "pending, late, unknown, mark, puzzle, unsettled: [{id, file, direction, ours, run, at,\n"
+        "line, statement, mark}], fence, lock: {held, words, holder}}\n",
     .example =
         "  lockstep db status --url postgres://mm@db1/chat --format morph --dir migrations\n",
     .options = status_options,
@@ -43,6 +43,7 @@ static const struct option_spec plan_options[] = {
     DB_OPTIONS_WHERE,
     DB_OPTIONS_FORMAT,
     DB_OPTIONS_FOLDER,
+    DB_OPTIONS_PLAN,
 };
 
 static int plan(struct context *c)
@@ -56,7 +57,7 @@ static int plan(struct context *c)
         say("--direction is up or down, not \"%s\"", direction);
         return CLI_WRONG_USE;
     }
-    if (down && to == NULL) {
+    if (down && to == NULL && args_text(&c->args, "plan") == NULL) {
         say("down to which migration? Say --to VERSION, the last one that stays, or --to 0");
         return CLI_WRONG_USE;
     }
@@ -69,7 +70,7 @@ static int plan(struct context *c)
         (db_look_once(&call, &look, &e) < 0 || db_way_guess(&call, &look, to, &down, &e) < 0)) {
         return db_fail_with(&e);
     }
-    return db_show_plan(&call, down, to);
+    return db_show_plan(&call, down, db_folder_to(&call.folder, down, to));
 }
 
 const struct verb verb_db_plan = {
@@ -101,6 +102,7 @@ static const struct option_spec run_options[] = {
     DB_OPTIONS_WHERE,
     DB_OPTIONS_FORMAT,
     DB_OPTIONS_FOLDER,
+    DB_OPTIONS_PLAN,
     DB_OPTIONS_LOCK,
 };
 

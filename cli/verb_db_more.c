@@ -1,4 +1,4 @@
-/* Owns `db lock|backup`: their options and their help. The work is in db_*.c. */
+/* Owns `db lock|drift|backup|restore|export-plan`: their options and their help. The work is in db_*.c. */
 #include "cli/db_run.h"
 #include "cli/verbs.h"
 #include "lib/base/util.h"
@@ -52,4 +52,94 @@ const struct verb verb_db_backup = {
     .options = backup_options,
     .option_count = ARRAY_SIZE(backup_options),
     .run = db_make_backup,
+};
+
+/* ---- restore ---- */
+
+static const struct option_spec restore_options[] = {
+    {"from", 0, "FILE", "a backup that `backup` wrote"},
+    {"yes", 0, NULL, "what is in the database now may go"},
+    DB_OPTIONS_WHERE,
+    DB_OPTIONS_FORMAT,
+    DB_OPTIONS_LOCK,
+};
+
+const struct verb verb_db_restore = {
+    .name = "db restore",
+    .usage = "--url URL --format FORMAT --from FILE --yes",
+    .summary = "make a database what a backup holds",
+    .about =
+        "Puts back what `backup` wrote: what is in the database now goes. The file is proved "
+        "whole\n"
+        "before anything is dropped, and it is one transaction: killed at any moment, the "
+        "database\n"
+        "is either the old one or the new one. Lockstep's own tables stay, its fence never goes\n"
+        "back. Stop the application first.\n"
+        "\n"
+        "--json: {database, path, applied}\n",
+    .example =
+        "  lockstep db restore --url postgres://mm@db1/chat --format morph --from chat.backup "
+        "--yes\n",
+    .options = restore_options,
+    .option_count = ARRAY_SIZE(restore_options),
+    .run = db_run_restore,
+};
+
+/* ---- drift ---- */
+
+static const struct option_spec drift_options[] = {
+    {"against", 0, "WHAT", "a release's checkpoint, or a file that -o wrote (the last checkpoint)"},
+    {"record", 0, NULL, "record the schema as it is now, under the name of --against"},
+    {"output", 'o', "FILE", "write the schema as it is now into a file"},
+    DB_OPTIONS_WHERE,
+    DB_OPTIONS_FORMAT,
+    DB_OPTIONS_LOCK,
+};
+
+const struct verb verb_db_drift = {
+    .name = "db drift",
+    .usage = "--url URL --format FORMAT [--against WHAT] [--record]",
+    .summary = "how the schema differs from the recorded one",
+    .about =
+        "Compares the schema (extensions, types, functions, sequences, tables with columns,\n"
+        "constraints, indexes and triggers, views) with the one that the last checkpoint "
+        "recorded,\n"
+        "and prints a line for each difference. `up` and `down` record one at their end. Where\n"
+        "none is recorded, it is recorded now. Ends with 6 when there is a difference.\n"
+        "\n"
+        "--json: {database, against, drift, differences, recorded, fingerprint}\n",
+    .example = "  lockstep db drift --url postgres://mm@db1/chat --format morph\n",
+    .options = drift_options,
+    .option_count = ARRAY_SIZE(drift_options),
+    .run = db_show_drift,
+};
+
+/* ---- export-plan ---- */
+
+static const struct option_spec export_options[] = {
+    {"from", 0, "VERSION", "the version that is there; 0: nothing"},
+    {"to", 0, "VERSION", "the version that is wanted; 0: nothing"},
+    {"mattermost", 0, NULL, "in the form of Mattermost's own saved plans"},
+    {"output", 'o', "FILE", "the file"},
+    {"format", 0, "FORMAT", "whose migrations: morph, golang-migrate, goose or sourcegraph"},
+    DB_OPTIONS_FOLDER,
+};
+
+const struct verb verb_db_export_plan = {
+    .name = "db export-plan",
+    .usage = "--format FORMAT --dir DIR --from VERSION --to VERSION -o FILE",
+    .summary = "write the SQL of a way into one file",
+    .about =
+        "Writes the way between two versions of a directory into one file, both directions of it,\n"
+        "each text with its digest; no database is asked. --plan FILE of plan, up and down takes "
+        "it\n"
+        "instead of --dir, and refuses it when a text was changed. --mattermost writes the JSON\n"
+        "that `mattermost db downgrade` reads.\n"
+        "\n"
+        "--json: {path, format, direction, migrations}\n",
+    .example = "  lockstep db export-plan --format morph --dir m --from 158 --to 120 -o down.sql\n"
+               "  lockstep db down --url postgres://mm@db1/chat --plan down.sql --lossy ok\n",
+    .options = export_options,
+    .option_count = ARRAY_SIZE(export_options),
+    .run = db_export_plan,
 };

@@ -28,8 +28,14 @@
     V(verb_db_plan)                                                                                \
     V(verb_db_up)                                                                                  \
     V(verb_db_down)                                                                                \
+    V(verb_db_retry)                                                                               \
+    V(verb_db_mark_applied)                                                                        \
+    V(verb_db_mark_reverted)                                                                       \
     V(verb_db_lock)                                                                                \
-    V(verb_db_backup)
+    V(verb_db_backup)                                                                              \
+    V(verb_db_restore)                                                                             \
+    V(verb_db_drift)                                                                               \
+    V(verb_db_export_plan)
 
 #define VERB_DECLARE(name) extern const struct verb name;
 VERBS(VERB_DECLARE)

@@ -153,7 +153,7 @@ def test_every_verb_has_help_with_an_example():
     verbs = ["validate", "plan", "apply", "status", "watch", "cluster list", "cluster get", "cluster history",
              "cluster diff", "node list", "node enroll", "history", "schema", "version compare", "version in",
              "path", "abort", "retry", "db status", "db plan", "db up", "db down",
-             "db lock", "db backup"]
+             "db lock", "db backup", "db restore", "db drift", "db export-plan", "db retry", "db mark-applied", "db mark-reverted"]
     for verb in verbs:
         assert any(line.startswith(verb) for line in listed), verb
         done = lockstep(*verb.split(), "--help")

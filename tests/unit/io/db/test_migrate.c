@@ -73,6 +73,45 @@ static void a_step_runs_each_script_once(void **state)
     fixture_everywhere(runs_up_and_down_once);
 }
 
+static bool stop_now;
+
+static void stop_at_the_third(struct act *act, uint64_t done, uint64_t total, const char *text)
+{
+    (void)act;
+    (void)total;
+    (void)text;
+    stop_now = stop_now || done == 2;
+}
+
+static bool asked_to_stop(struct act *act)
+{
+    (void)act;
+    return stop_now;
+}
+
+static void stops_between_two_scripts_when_asked(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    struct migration_item items[4];
+    fixture_sqlite(f);
+    size_t n = make_items(f, items);
+    stop_now = false;
+    f->act.stopped = asked_to_stop;
+    f->act.progress = stop_at_the_third;
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 5000));
+    assert_int_equal(fixture_migrate(f, &f->act, false, items, n), E_CANCELLED);
+    assert_has(f->error.message, "stopped before 000003_count.sql");
+    assert_string_equal(fixture_value(f, "SELECT count(*) || max(name) FROM db_migrations"),
+                        "2create_a");
+    stop_now = false;
+    f->act.progress = NULL;
+    assert_ok(fixture_migrate(f, &f->act, false, items, n));
+    assert_string_equal(f->act.facts, "{\"ran\":2,\"skipped\":2}");
+    assert_ok(fixture_unlock(f, &f->act, FORMAT_MORPH));
+    fixture_end(f);
+}
+
 static void the_ledger_is_the_one_that_morph_makes(void **state)
 {
     (void)state;
@@ -414,6 +453,7 @@ static int run(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_step_runs_each_script_once),
+        cmocka_unit_test(stops_between_two_scripts_when_asked),
         cmocka_unit_test(the_ledger_is_the_one_that_morph_makes),
         cmocka_unit_test(what_the_ledger_has_is_not_run_again),
         cmocka_unit_test(a_servers_error_is_told_with_its_place),
