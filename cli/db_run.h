@@ -13,5 +13,6 @@ int db_make_backup(struct context *c);
 int db_run_restore(struct context *c);
 int db_show_drift(struct context *c);
 int db_export_plan(struct context *c);
+int db_rehearse(struct context *c);
 
 #endif

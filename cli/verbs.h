@@ -32,6 +32,7 @@
     V(verb_db_mark_applied)                                                                        \
     V(verb_db_mark_reverted)                                                                       \
     V(verb_db_lock)                                                                                \
+    V(verb_db_rehearse)                                                                            \
     V(verb_db_backup)                                                                              \
     V(verb_db_restore)                                                                             \
     V(verb_db_drift)                                                                               \

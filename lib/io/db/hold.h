@@ -70,5 +70,7 @@ int hold_ensure(struct act *act, struct db_session *s, const struct database_ref
 int hold_yield(struct act *act, const struct database_ref *database, bool yield, struct error *e);
 /* SIGTERM, then KILL; 0 when none lives any more. */
 int hold_stop(struct act *act, const struct database_ref *database, struct error *e);
+/* The same for every holder of a state directory that is going away. */
+int hold_stop_all(struct act *act, const char *state_dir, struct error *e);
 
 #endif

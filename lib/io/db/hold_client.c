@@ -348,9 +348,8 @@ static bool wait_dead(struct act *act, const char *dir, int64_t ms)
     return true;
 }
 
-int hold_stop(struct act *act, const struct database_ref *database, struct error *e)
+static int stop_at(struct act *act, const char *dir, const char *name, struct error *e)
 {
-    const char *dir = hold_dir(act->arena, act->state_dir, database);
     struct hold_status status;
     int rc = hold_status_read(act->arena, dir, &status, e);
     if (rc < 0 || !status.alive) {
@@ -366,8 +365,31 @@ int hold_stop(struct act *act, const struct database_ref *database, struct error
     }
     return error_set(
         e, E_TIMEOUT,
-        "database %s: the holder (pid %lld) does not end, not even killed: end it by hand",
-        database->name, (long long)status.pid);
+        "database %s: the holder (pid %lld) does not end, not even killed: end it by hand", name,
+        (long long)status.pid);
+}
+
+int hold_stop(struct act *act, const struct database_ref *database, struct error *e)
+{
+    return stop_at(act, hold_dir(act->arena, act->state_dir, database), database->name, e);
+}
+
+int hold_stop_all(struct act *act, const char *state_dir, struct error *e)
+{
+    const char *holders = arena_printf(act->arena, "%s/" HOLD_DIRS, state_dir);
+    DIR *dir = opendir(holders);
+    int rc = 0;
+    if (dir == NULL) {
+        return 0; /* no lock was ever taken here */
+    }
+    for (struct dirent *entry = NULL; rc == 0 && (entry = readdir(dir)) != NULL;) {
+        if (entry->d_name[0] != '.') {
+            rc = stop_at(act, arena_printf(act->arena, "%s/%s", holders, entry->d_name),
+                         entry->d_name, e);
+        }
+    }
+    closedir(dir);
+    return rc;
 }
 
 void db_run_over(struct arena *arena, const char *state_dir, const char *run)

@@ -206,7 +206,11 @@ static int open_session(struct migrate *m, struct error *e)
         waits_watch(&m->waits, &m->session);
         rc = m->format->ledger_create(&m->session, e);
     }
-    return rc == 0 ? read_state(m, e) : rc;
+    rc = rc == 0 ? read_state(m, e) : rc;
+    if (rc == 0 && m->tuning.opened != NULL) {
+        m->tuning.opened(m->tuning.context, &m->session);
+    }
+    return rc;
 }
 
 static void close_session(struct migrate *m)

@@ -8,6 +8,9 @@
 struct db_migrate_tuning {
     const struct db_trace *trace; /* may be NULL */
     int64_t lock_wait_ms;         /* the first try's (waits.h); 0: the default */
+    /* After a session was opened, before its first migration goes on; may be NULL. */
+    void (*opened)(void *context, const struct db_session *s);
+    void *context;
 };
 /* act_db_migrate() with other settings (may be NULL). */
 int db_migrate(struct act *act, const struct db_migrate_action *action,
