@@ -91,7 +91,8 @@ static int find_way(struct db_rehearsal *r, struct error *e)
     if (rc == 0 && r->to != NULL) {
         rc = db_way_guess(call, &look, r->to, &down, e);
     }
-    rc = rc < 0 ? rc : db_way_find(call, &look, down, r->to, &r->way, e);
+    const char *to = db_folder_to(&call->folder, down, r->to);
+    rc = rc < 0 ? rc : db_way_find(call, &look, down, to, &r->way, e);
     for (size_t i = 0; rc == 0 && i < r->way.count; i++) {
         const struct migration_script *script = db_script(&r->way, i);
         if (script->delegated) {

@@ -13,6 +13,7 @@ static const struct option_spec rehearse_options[] = {
     DB_OPTIONS_WHERE,
     DB_OPTIONS_FORMAT,
     DB_OPTIONS_FOLDER,
+    DB_OPTIONS_PLAN,
 };
 
 const struct verb verb_db_rehearse = {
