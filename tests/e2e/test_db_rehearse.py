@@ -407,6 +407,25 @@ def test_a_named_clone_that_a_killed_rehearsal_left_is_emptied_by_the_next(on_po
         site.server.drop_database(name)
 
 
+def test_a_role_that_may_make_no_database_is_told_what_to_do(on_postgres):
+    site = on_postgres
+    role = f"{site.name}_role"
+    site.server.create_role(role)
+    try:
+        site.server.query(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; GRANT ALL ON SCHEMA lockstep TO {role};"
+                          f"GRANT ALL ON ALL TABLES IN SCHEMA lockstep TO {role}", site.name)
+        site.url = site.server.url(site.name, user=role)
+        site.write(2, "adds", "CREATE TABLE a (id integer);\n", "DROP TABLE a;\n")
+        status, report, _ = site.rehearse()
+        assert status == 1
+        assert "ALTER ROLE … CREATEDB" in report["error"]["message"]
+        assert "--clone-url" in report["error"]["message"]
+        assert site.left_behind() == []
+    finally:
+        site.server.query(f"DROP OWNED BY {role}", site.name)
+        site.server.query(f"DROP ROLE {role}")
+
+
 def test_the_live_database_is_no_clone(on_postgres):
     site = on_postgres
     site.write(2, "adds", "CREATE TABLE a (id integer);\n", "DROP TABLE a;\n")
