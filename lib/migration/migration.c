@@ -49,7 +49,7 @@ int migration_whole(struct arena *arena, struct bytes text, bool down UNUSED,
     struct migration_piece *piece = ARENA_NEW(arena, struct migration_piece);
     *piece = (struct migration_piece){
         .sql = arena_strndup(arena, (const char *)text.data, text.len), .len = text.len, .line = 1};
-    *ret = (struct migration_pieces){piece, 1};
+    *ret = (struct migration_pieces){.items = piece, .count = 1};
     return 0;
 }
 

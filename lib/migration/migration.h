@@ -63,6 +63,8 @@ struct migration_piece {
 struct migration_pieces {
     struct migration_piece *items;
     size_t count;
+    bool
+        wrapped; /* the tool has a transaction around them, also where they end it and begin another */
 };
 
 /* What migration_way() finds. */

@@ -357,7 +357,7 @@ static int sourcegraph_pieces(struct arena *arena, struct bytes text, bool down 
                               struct migration_pieces *ret, struct error *e UNUSED)
 {
     struct bytes sql = sourcegraph_canonical(text);
-    struct migration_pieces pieces = {0};
+    struct migration_pieces pieces = {.wrapped = true};
     if (sql.len > 0) {
         pieces.items = ARENA_NEW(arena, struct migration_piece);
         pieces.items[pieces.count++] =

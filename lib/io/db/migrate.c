@@ -256,7 +256,8 @@ static int read_units(struct migrate *m, const struct migration_item *item, stru
     const struct db_engine *engine = m->session.engine;
     struct units_rules rules = {.engine = engine->kind,
                                 .schema_in_transactions = engine->schema_in_transactions,
-                                .transactional = item->transactional};
+                                .transactional = item->transactional,
+                                .wrapped = item->transactional || pieces.wrapped};
     if (rc == 0) {
         rc = units_of(&m->scratch, &pieces, &rules, ret, e);
     }

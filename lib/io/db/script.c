@@ -214,10 +214,14 @@ static enum statement_kind kind_of(const struct scan *s)
     if (head_is(s, 0, "TRUNCATE")) {
         return s->engine == DB_MARIADB ? STATEMENT_SCHEMA : STATEMENT_DATA;
     }
+    bool ends = kind == STATEMENT_COMMIT || kind == STATEMENT_ROLLBACK;
+    bool chains = ends && head_has(s, "CHAIN") && !head_has(s, "NO");
     if (head_is(s, 0, "XA") || (head_is(s, 0, "PREPARE") && head_is(s, 1, "TRANSACTION")) ||
-        ((kind == STATEMENT_COMMIT || kind == STATEMENT_ROLLBACK) &&
-         (head_is(s, 1, "PREPARED") || (head_has(s, "CHAIN") && !head_has(s, "NO"))))) {
+        (ends && head_is(s, 1, "PREPARED")) || (chains && kind == STATEMENT_ROLLBACK)) {
         return STATEMENT_HANDOVER;
+    }
+    if (chains) {
+        return STATEMENT_CHAIN;
     }
     if (kind == STATEMENT_ROLLBACK && head_has(s, "TO")) {
         return STATEMENT_SAVEPOINT;
@@ -261,6 +265,7 @@ static void finish_statement(struct scan *s, size_t to)
     now->kind = kind_of(s);
     now->concurrently = head_has(s, "CONCURRENTLY") && !head_is(s, 0, "REFRESH");
     now->alone = must_stand_alone(s);
+    now->characteristics = head_is(s, 0, "SET") && head_is(s, 1, "TRANSACTION");
     now->guarded = head_has(s, "REPLACE") || head_has(s, "EXISTS");
     now->temporary = now->kind == STATEMENT_SCHEMA &&
                      (head_is(s, 1, "TEMPORARY") || head_is(s, 1, "TEMP") ||

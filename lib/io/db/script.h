@@ -23,7 +23,8 @@ enum statement_kind {
     STATEMENT_COMMIT,    /* … its end */
     STATEMENT_ROLLBACK,  /* … its end, undone */
     STATEMENT_SAVEPOINT, /* within one: SAVEPOINT, RELEASE, ROLLBACK TO */
-    STATEMENT_HANDOVER, /* an end that begins another one or leaves one behind: COMMIT AND CHAIN, PREPARE TRANSACTION */
+    STATEMENT_CHAIN,     /* … its end and the beginning of the next one: COMMIT AND CHAIN */
+    STATEMENT_HANDOVER, /* an end that nobody can be sure of: ROLLBACK AND CHAIN, PREPARE TRANSACTION */
 };
 
 struct statement {
@@ -39,6 +40,8 @@ struct statement {
     bool concurrently; /* in more than one transaction of the server's own */
     bool temporary;    /* makes a thing that goes with the session */
     bool lock_timeout; /* says itself how long to wait for a lock */
+    bool
+        characteristics; /* SET TRANSACTION: of this transaction, and of those that follow in a chain */
     struct db_index_name
         index; /* CREATE INDEX and DROP INDEX of one index; name NULL: no such, or not named */
     bool index_drop;

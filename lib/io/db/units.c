@@ -11,6 +11,7 @@ struct chunk {
     const struct statement *statements;
     size_t count;
     int first_line; /* in the file, of the first statement */
+    bool after_chain;
 };
 
 struct cutting {
@@ -20,6 +21,8 @@ struct cutting {
     size_t count, capacity;
     struct units units;
     size_t units_capacity;
+    bool chained;     /* COMMIT AND CHAIN was seen, and is no part of a chunk */
+    bool after_chain; /* … and is the last that was seen */
 };
 
 /* ---- chunks ---- */
@@ -47,7 +50,9 @@ static void add_chunk(struct cutting *c, const struct migration_piece *piece,
         .text.line = whole ? piece->line : line_at(piece, begin),
         .statements = &script->items[from],
         .count = to - from,
-        .first_line = piece->line + script->items[from].line - 1};
+        .first_line = piece->line + script->items[from].line - 1,
+        .after_chain = c->after_chain};
+    c->after_chain = false;
 }
 
 static bool changes_schema(const struct statement *s)
@@ -68,7 +73,13 @@ static bool fits(const struct units_rules *rules, const struct statement *s)
 static bool ends_transaction(const struct statement *s)
 {
     return s->kind == STATEMENT_COMMIT || s->kind == STATEMENT_ROLLBACK ||
-           s->kind == STATEMENT_HANDOVER;
+           s->kind == STATEMENT_CHAIN || s->kind == STATEMENT_HANDOVER;
+}
+
+/* In a transaction of the tool's, which is ours here: our own COMMIT and BEGIN stand for it. */
+static bool cuts_chain(const struct cutting *c, const struct statement *s)
+{
+    return s->kind == STATEMENT_CHAIN && c->rules->wrapped && c->rules->engine == DB_POSTGRES;
 }
 
 /* PostgreSQL takes several statements in one query as one transaction, up to each COMMIT in it. */
@@ -81,6 +92,14 @@ static void cut_at_ends(struct cutting *c, const struct migration_piece *piece,
         const struct statement *s = &script->items[i];
         begun = begun || s->kind == STATEMENT_BEGIN;
         if (!ends_transaction(s)) {
+            continue;
+        }
+        if (cuts_chain(c, s) && !begun) {
+            if (i > from) {
+                add_chunk(c, piece, script, from, i);
+            }
+            from = i + 1;
+            c->chained = c->after_chain = true;
             continue;
         }
         bool undoes_query = s->kind == STATEMENT_ROLLBACK && !begun;
@@ -289,13 +308,39 @@ static int group(struct cutting *c, struct error *e)
     return 0;
 }
 
+/* A script that the tool has a transaction around and that commits in between: a unit from each COMMIT AND CHAIN to the
+ * next. */
+static int group_chained(struct cutting *c, struct error *e)
+{
+    struct unit *unit = NULL;
+    for (size_t i = 0; i < c->count; i++) {
+        const struct chunk *chunk = &c->chunks[i];
+        for (size_t j = 0; j < chunk->count; j++) {
+            const struct statement *s = &chunk->statements[j];
+            if (s->alone || statement_controls(s) || s->characteristics) {
+                return error_set(
+                    e, E_INVALID,
+                    "\"%.60s\" stands in a script that commits with COMMIT AND CHAIN: "
+                    "what of it ran could not be known. Nothing of the script has run; "
+                    "put it in a script of its own",
+                    first_words(c->arena, s));
+            }
+        }
+        if (unit == NULL || chunk->after_chain) {
+            unit = add_unit(c, UNIT_FREE);
+        }
+        put(c, unit, chunk);
+    }
+    return 0;
+}
+
 /* A transaction that outlives its session or begins the next one cannot be kept once. */
 static int refuse_handover(const struct cutting *c, struct error *e)
 {
     for (size_t i = 0; i < c->count; i++) {
         for (size_t j = 0; j < c->chunks[i].count; j++) {
             const struct statement *s = &c->chunks[i].statements[j];
-            if (s->kind == STATEMENT_HANDOVER) {
+            if (s->kind == STATEMENT_HANDOVER || s->kind == STATEMENT_CHAIN) {
                 return error_set(
                     e, E_INVALID,
                     "\"%.60s\" leaves its transaction to somebody else: whether it ran "
@@ -310,7 +355,7 @@ static int refuse_handover(const struct cutting *c, struct error *e)
 
 static bool one_transaction(const struct cutting *c)
 {
-    if (!c->rules->transactional) {
+    if (!c->rules->transactional || c->chained) {
         return false;
     }
     for (size_t i = 0; i < c->count; i++) {
@@ -339,7 +384,7 @@ int units_of(struct arena *arena, const struct migration_pieces *pieces,
             put(&c, unit, &c.chunks[i]);
         }
     } else if (rc == 0) {
-        rc = group(&c, e);
+        rc = c.chained ? group_chained(&c, e) : group(&c, e);
     }
     if (rc == 0 && c.units.count == 0) {
         add_unit(&c, UNIT_FREE);

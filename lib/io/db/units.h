@@ -50,10 +50,12 @@ struct units {
 struct units_rules {
     enum db_engine_kind engine;
     bool schema_in_transactions;
-    bool transactional; /* the tool wraps the whole migration */
+    bool transactional; /* the tool wraps the whole migration, and it fits one transaction */
+    bool wrapped;       /* the tool wraps it, whatever it says: COMMIT AND CHAIN may cut it */
 };
 
-/* E_INVALID: the script begins a transaction and does not end it, or hands one over (PREPARE TRANSACTION, AND CHAIN). */
+/* E_INVALID: the script begins a transaction and does not end it, or hands one over (PREPARE TRANSACTION, an AND CHAIN
+ * of its own). */
 int units_of(struct arena *arena, const struct migration_pieces *pieces,
              const struct units_rules *rules, struct units *ret, struct error *e);
 

@@ -91,10 +91,11 @@ static const char *cut(enum db_engine_kind engine, bool transactional, const cha
     }
     struct units_rules rules = {.engine = engine,
                                 .schema_in_transactions = engine != DB_MARIADB,
-                                .transactional = transactional};
+                                .transactional = transactional,
+                                .wrapped = transactional};
     struct units units = {0};
     struct error e = {0};
-    struct migration_pieces all = {pieces, count};
+    struct migration_pieces all = {.items = pieces, .count = count};
     if (units_of(&arena, &all, &rules, &units, &e) < 0) {
         return arena_strdup(&arena, e.message);
     }
@@ -181,6 +182,35 @@ static void a_scripts_own_transaction_takes_the_note_in(void **state)
                            "COMMIT AND CHAIN"));
 }
 
+/* Each part is a transaction of ours, so that our COMMIT and BEGIN stand for it. */
+static void a_chain_of_commits_is_a_unit_each(void **state)
+{
+    (void)state;
+    assert_string_equal(CUT(DB_POSTGRES, true,
+                            "ALTER TABLE a ADD x int; COMMIT AND CHAIN;\n"
+                            "ALTER TABLE b ADD x int;\nEND WORK AND CHAIN;\n-- done\n"),
+                        "FREE(1:ALTER TABLE a ADD x int;) FREE(1:\nALTER TABLE b ADD x int;)");
+    assert_string_equal(CUT(DB_POSTGRES, true, "SET x = 1; SELECT 1;", "COMMIT AND CHAIN;",
+                            "SELECT 2;", "CALL p()"),
+                        "FREE(1:SET x = 1; SELECT 1;) FREE(1:SELECT 2;|1:CALL p())");
+    assert_string_equal(CUT(DB_POSTGRES, true, "COMMIT AND CHAIN; COMMIT AND CHAIN"), "FREE()");
+    static const char *const refused[] = {
+        "SELECT 1; ROLLBACK AND CHAIN; SELECT 2",
+        "BEGIN; SELECT 1; COMMIT AND CHAIN; SELECT 2; COMMIT",
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT 1; COMMIT AND CHAIN; SELECT 2",
+        "SELECT 1; COMMIT AND CHAIN; VACUUM t",
+        "SELECT 1; COMMIT AND CHAIN; SELECT 2; COMMIT; SELECT 3",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+        assert_non_null(
+            strstr(CUT(DB_POSTGRES, true, refused[i]), "Nothing of the script has run"));
+    }
+    const char *words = CUT(DB_POSTGRES, false, "SELECT 1; COMMIT AND CHAIN; SELECT 2");
+    assert_non_null(strstr(words, "Nothing of the script has run"));
+    words = CUT(DB_MARIADB, true, "INSERT INTO a VALUES (1); COMMIT AND CHAIN; SELECT 2");
+    assert_non_null(strstr(words, "Nothing of the script has run"));
+}
+
 /* MariaDB commits at every change of the schema: each is a unit, and rows between them have a transaction of ours. */
 static void where_the_schema_is_in_no_transaction_each_change_stands_alone(void **state)
 {
@@ -223,6 +253,7 @@ int main(void)
         cmocka_unit_test(what_fits_one_transaction_is_one_unit),
         cmocka_unit_test(what_must_stand_alone_stands_alone),
         cmocka_unit_test(a_scripts_own_transaction_takes_the_note_in),
+        cmocka_unit_test(a_chain_of_commits_is_a_unit_each),
         cmocka_unit_test(where_the_schema_is_in_no_transaction_each_change_stands_alone),
     };
     return cmocka_run_group_tests(tests, start, stop);
