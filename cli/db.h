@@ -91,6 +91,8 @@ int db_status_of(int code);
 
 /* ---- the folder (db_folder.c) ---- */
 int db_folder_read(struct db_call *call, const char *from, struct error *e);
+/* By the digest of its text; NULL: there is none. */
+const struct migration_file *db_folder_file(const struct db_folder *folder, const char *sha256);
 /* The same from a saved plan; sets call->format when none was named. */
 int db_folder_read_plan(struct db_call *call, const char *path, struct error *e);
 /* --to, or what the saved plan says instead. NULL: the newest. */
@@ -176,6 +178,8 @@ int db_way_guess(struct db_call *call, const struct db_look *look, const char *t
                  struct error *e);
 /* What item i loses or cannot give back, in words; NULL: nothing is known. */
 const char *db_way_loss(const struct db_way *way, size_t i);
+/* What item i makes others wait for, and what of it is a trap, in words (db_locks.c); PostgreSQL's alone. */
+struct strings db_way_locks(struct db_call *call, const struct db_way *way, size_t i);
 json_t *db_way_json(const struct db_way *way);
 /* As `plan` shows it. */
 void db_way_print(struct db_call *call, const struct db_look *look, const struct db_way *way);

@@ -66,12 +66,13 @@ static bool is_above(const struct export *x, const struct db_ids *newer, const c
 {
     const struct migration_set *all = &x->call.folder.set;
     const char *slash = strchr(name, '/');
-    size_t len = slash != NULL ? (size_t)(slash - name) + 1 : strlen(name) + 1;
+    const char *folder =
+        slash != NULL ? arena_strndup(x->call.arena, name, (size_t)(slash - name) + 1) : NULL;
     for (size_t i = 0; i < all->count; i++) {
         const struct migration *m = &all->items[i];
         const char *files[] = {m->up.file, m->down.file};
         for (size_t f = 0; f < ARRAY_SIZE(files); f++) {
-            if (files[f] != NULL && strncmp(files[f], name, len) == 0) {
+            if (folder != NULL ? str_starts(files[f], folder) : str_equal(files[f], name)) {
                 return !db_ids_have(newer, m->id);
             }
         }

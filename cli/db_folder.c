@@ -265,8 +265,11 @@ const char *db_folder_to(const struct db_folder *folder, bool down, const char *
     return to != NULL ? to : down ? folder->low : folder->high;
 }
 
-static const struct migration_file *find(const struct db_folder *folder, const char *sha256)
+const struct migration_file *db_folder_file(const struct db_folder *folder, const char *sha256)
 {
+    if (sha256 == NULL || folder->count == 0) {
+        return NULL;
+    }
     const struct migration_file key = {.sha256 = sha256};
     const struct migration_file *p = &key;
     const struct migration_file **found =
@@ -277,7 +280,7 @@ static const struct migration_file *find(const struct db_folder *folder, const c
 int db_folder_blob(struct act *act, const char *sha256, const char **ret_path, struct error *e)
 {
     struct db_call *call = act->shell;
-    const struct migration_file *file = find(&call->folder, sha256);
+    const struct migration_file *file = db_folder_file(&call->folder, sha256);
     if (file == NULL && !str_equal(sha256, DIGEST_OF_NOTHING)) {
         return error_set(e, E_NOT_FOUND, "the text %.12s… is not in %s", sha256, call->folder.from);
     }

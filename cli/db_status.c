@@ -160,9 +160,14 @@ int db_show_plan(struct db_call *call, bool down, const char *to)
         return db_fail_with(&e);
     }
     if (call->c->json) {
+        json_t *list = db_way_json(&way);
+        for (size_t i = 0; i < way.count; i++) {
+            struct strings locks = db_way_locks(call, &way, i);
+            json_object_set_new(json_array_get(list, i), "locks", texts_json(&locks));
+        }
         print_json(json_pack("{s:s, s:s, s:s, s:o}", "database", call->ref.name, "format",
                              call->format->name, "direction", down ? "down" : "up", "migrations",
-                             db_way_json(&way)));
+                             list));
     } else {
         db_way_print(call, &look, &way);
     }

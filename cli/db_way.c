@@ -202,20 +202,20 @@ void db_way_print(struct db_call *call, const struct db_look *look, const struct
         return;
     }
     size_t lossy = 0;
-    struct table t;
-    table_init(&t, call->arena, 3);
+    printf("%zu to go %s:\n", way->count, way->down ? "down" : "up");
     for (size_t i = 0; i < way->count; i++) {
         const struct migration_script *script = db_script(way, i);
         const char *loss = db_way_loss(way, i);
         lossy += loss != NULL ? 1 : 0;
-        TABLE_ADD(&t, script->file != NULL ? script->file : way->items[i].id, how(script),
-                  loss != NULL ? loss : "");
+        printf("  %s  (%s)\n", script->file != NULL ? script->file : way->items[i].id, how(script));
+        if (loss != NULL) {
+            printf("      loses: %s\n", loss);
+        }
+        struct strings locks = db_way_locks(call, way, i);
+        for (size_t l = 0; l < locks.count; l++) {
+            printf("      %s\n", locks.items[l]);
+        }
     }
-    printf("%zu to go %s:\n", way->count, way->down ? "down" : "up");
-    struct buf out;
-    buf_init(&out, call->arena, (size_t)64 * 1024 * 1024);
-    table_put(&t, "  ", &out);
-    fputs(buf_text(&out), stdout);
     if (lossy > 0) {
         printf("%zu of them lose data or cannot be taken back%s\n", lossy,
                !way->down && look->bare ? "; there is nothing yet that could be lost"

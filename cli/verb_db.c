@@ -80,11 +80,11 @@ const struct verb verb_db_plan = {
     .about =
         "Prints the migrations that `up` or `down` would run, in their order, whether each runs "
         "in\n"
-        "one transaction, and what it loses. Nothing is changed. Ends with 0 when there is a way,\n"
-        "also when it is empty or would lose data.\n"
+        "one transaction, what it loses, and on PostgreSQL what its locks make wait. Nothing is\n"
+        "changed. Ends with 0 when there is a way, also when it is empty or would lose data.\n"
         "\n"
         "--json: {database, format, direction, migrations: [{id, version, file, direction,\n"
-        "transactional, empty, delegated, loses}]}\n",
+        "transactional, empty, delegated, loses, locks}]}\n",
     .example = "  lockstep db plan --url postgres://mm@db1/chat --format morph --dir migrations "
                "--to 120\n",
     .options = plan_options,

@@ -312,3 +312,12 @@ def test_restore_asks_and_then_makes_the_database_what_the_backup_holds(database
     assert (done.returncode, database.ledger()) == (1, ["make_t1", "make_t2"]), done.stderr
     assert database.db("up").returncode == 0
     assert no_holder_lives(database)
+
+
+def test_a_plan_says_what_its_locks_make_wait(on_postgres):
+    on_postgres.tables(1)
+    assert on_postgres.db("up").returncode == 0
+    on_postgres.write(2, "widen", "ALTER TABLE t1 ALTER COLUMN id TYPE bigint;", "")
+    told = on_postgres.db("plan").stdout
+    assert "t1: ACCESS EXCLUSIVE lock, waited for by readers and writers; may write the whole table anew" in told
+    assert "t1: ACCESS EXCLUSIVE" in on_postgres.json("plan")[1]["migrations"][0]["locks"][0]

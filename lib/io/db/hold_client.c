@@ -310,7 +310,7 @@ int act_db_lock(struct act *act, const struct action *action, struct error *e)
     if (rc == 0) {
         rc = wait_held(&w, e);
     }
-    if ((rc == E_TIMEOUT || rc == E_CANCELLED) && w.starts > 0 && w.status.alive) {
+    if (((rc == E_TIMEOUT && w.status.alive) || rc == E_CANCELLED) && w.starts > 0) {
         struct error ignored;
         hold_stop(act, &a->database, &ignored); /* nobody waits for it any more */
     }

@@ -118,6 +118,31 @@ static void a_second_holder_waits_and_names_the_first(void **state)
     fixture_end(f);
 }
 
+static bool at_once(struct act *act)
+{
+    (void)act;
+    return true;
+}
+
+/* Asked to stop while it waits: nobody is left that would take the lock later. */
+static void a_wait_for_the_lock_ends_when_asked(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    assert_ok(fixture_lock(f, &f->act, FORMAT_NONE, 3000));
+    struct act other = fixture_act(f, "run-2", 7, "elsewhere");
+    other.stopped = at_once;
+    assert_int_equal(fixture_lock(f, &other, FORMAT_NONE, 3000), E_CANCELLED);
+    assert_has(f->error.message, "stopped while it waited for the lock");
+    struct hold_status status = {0};
+    assert_ok(hold_status_read(&f->arena, hold_dir(&f->arena, other.state_dir, &f->database),
+                               &status, &f->error));
+    assert_false(status.alive);
+    assert_ok(fixture_unlock(f, &f->act, FORMAT_NONE));
+    fixture_end(f);
+}
+
 static void postgres_names_backend_and_application(void **state)
 {
     (void)state;
@@ -405,6 +430,7 @@ static int run(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lock_is_taken_once_and_given_back),
         cmocka_unit_test(a_second_holder_waits_and_names_the_first),
+        cmocka_unit_test(a_wait_for_the_lock_ends_when_asked),
         cmocka_unit_test(postgres_names_backend_and_application),
         cmocka_unit_test(a_killed_holders_lock_is_free_at_once),
         cmocka_unit_test(unlock_after_a_killed_holder_leaves_nothing),
