@@ -280,6 +280,22 @@ static void take_open(struct planning *p, struct observed_database *database, co
     }
 }
 
+static void take_tables(struct planning *p, struct observed_database *database,
+                        const json_t *tables)
+{
+    size_t count = json_array_size(tables);
+    database->tables = ARENA_ARRAY(&p->arena, count, struct observed_table);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *one = json_array_get(tables, i);
+        const char *name = text_of(p, one, "name");
+        if (name != NULL) {
+            database->tables[database->table_count++] =
+                (struct observed_table){name, json_integer_value(json_object_get(one, "bytes")),
+                                        json_integer_value(json_object_get(one, "rows"))};
+        }
+    }
+}
+
 static void take_database(struct planning *p, struct observed_database *database,
                           const json_t *facts)
 {
@@ -308,6 +324,7 @@ static void take_database(struct planning *p, struct observed_database *database
             arena_strdup(&p->arena, json_string_value(json_array_get(applied, i)));
     }
     take_open(p, database, json_object_get(facts, "open"));
+    take_tables(p, database, json_object_get(facts, "tables"));
 }
 
 static const char *versions_in_words(struct planning *p)

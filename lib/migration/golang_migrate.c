@@ -53,14 +53,15 @@ static int by_version(const void *a, const void *b)
 static struct migration_script script_of(struct arena *arena, const struct migration_file *f)
 {
     struct transaction_facts facts = transaction_look(f->text);
-    return (struct migration_script){
+    struct migration_script script = {
         .file = f->name,
         .sha256 = f->sha256,
         .empty = sql_is_empty(f->text),
         .transactional = transaction_fits(&facts),
         .concurrent = facts.concurrently,
-        .lossy = migration_lossy(arena, f->text),
     };
+    migration_script_facts(arena, f->text, true, &script);
+    return script;
 }
 
 /* The tool moves its ledger over a script that is not there. */

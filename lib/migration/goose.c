@@ -70,14 +70,15 @@ static struct migration_script script_of(struct arena *arena, const struct migra
                                          const struct goose_script *parsed)
 {
     struct bytes sql = joined(arena, &parsed->pieces);
-    return (struct migration_script){
+    struct migration_script script = {
         .file = f->name,
         .sha256 = f->sha256,
         .empty = parsed->pieces.count == 0,
         .transactional = parsed->transactional,
         .concurrent = transaction_look(sql).concurrently,
-        .lossy = migration_lossy(arena, sql),
     };
+    migration_script_facts(arena, sql, false, &script);
+    return script;
 }
 
 static int read_sql(struct arena *arena, const struct migration_file *f, struct migration *m,

@@ -22,6 +22,15 @@ struct migration_file {
     const char *sha256; /* of text; computed by the caller (this floor does no digests) */
 };
 
+/* A lock of PostgreSQL that makes others wait (lint.h): what a plan shows of it. */
+struct migration_lock {
+    const char *object; /* as written; NULL: many */
+    bool is_index;      /* its table is locked, which the text does not name */
+    int mode;           /* enum sql_lock_mode */
+    bool rewrites;      /* the table is written anew, or may be */
+    int line;
+};
+
 /*
  * One direction of a migration. sha256 is NULL when the release has no such script. Then `empty` says what that means: false,
  * this direction cannot be gone; true, there is nothing to send and the ledger moves all the same (golang-migrate).
@@ -35,6 +44,11 @@ struct migration_script {
         concurrent; /* works on an index concurrently: a fact of its text, whatever the tool does about it */
     bool delegated;    /* not SQL (goose's .go): the application's own migrator runs it */
     const char *lossy; /* what is lost, in words ("drops column entries.author_email"), or NULL */
+    struct migration_lock *locks;
+    size_t lock_count;
+    struct strings traps; /* "line 3: …", for people */
+    const char *
+        fails; /* why a PostgreSQL server is certain to refuse it, as the tool sends it; NULL: not known to */
 };
 
 struct migration {
@@ -139,6 +153,11 @@ int migration_difference(struct arena *arena, const struct migration_format *for
 int migration_until(struct arena *arena, const struct migration_format *format,
                     const struct migration_set *set, const char *to, struct migration_set *ret,
                     struct error *e);
+
+/* What lint.h sees in the text of one direction: lossy, locks, traps, and whether it must fail. `whole`: the tool sends it as one
+ * query. The other facts of *script are there already. */
+void migration_script_facts(struct arena *arena, struct bytes sql, bool whole,
+                            struct migration_script *script);
 
 /* What a script loses, in words; NULL when nothing was seen (lint.h knows more of it). */
 const char *migration_lossy(struct arena *arena, struct bytes sql);

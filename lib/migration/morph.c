@@ -51,13 +51,14 @@ static int parse_name(struct arena *arena, const struct migration_file *f, struc
 static struct migration_script script_of(struct arena *arena, const struct migration_file *f)
 {
     size_t len = strlen(NONTRANSACTIONAL);
-    return (struct migration_script){
+    struct migration_script script = {
         .file = f->name,
         .sha256 = f->sha256,
         .empty = sql_is_empty(f->text),
         .transactional = !(f->text.len >= len && memcmp(f->text.data, NONTRANSACTIONAL, len) == 0),
-        .lossy = migration_lossy(arena, f->text),
     };
+    migration_script_facts(arena, f->text, true, &script);
+    return script;
 }
 
 /* Scripts of one migration next to each other, the up before the down. */

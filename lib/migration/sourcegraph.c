@@ -285,14 +285,15 @@ static struct migration_script script_of(struct arena *arena, const struct migra
 {
     struct bytes sql = sourcegraph_canonical(file->text);
     struct transaction_facts facts = transaction_look(sql);
-    return (struct migration_script){
+    struct migration_script script = {
         .file = file->name,
         .sha256 = file->sha256,
         .empty = sql_is_empty(sql),
         .transactional = !concurrent && transaction_fits(&facts),
         .concurrent = concurrent || facts.concurrently,
-        .lossy = migration_lossy(arena, sql),
     };
+    migration_script_facts(arena, sql, true, &script);
+    return script;
 }
 
 static void make(struct arena *arena, const struct folder *f, struct migration *m)

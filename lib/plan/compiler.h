@@ -9,6 +9,7 @@
  *   actions.c  the templates of Lockstep's own steps
  *   order.c    the order of a hop's pieces on a set of nodes, with the extra steps between them
  *   all_at_once.c, rolling.c   the two strategies
+ *   lint.c     what the SQL of a way locks, what it cannot undo, and what must fail
  *   look.c     what is asked of the databases before anything is touched, and before and after each moves
  *   prove.c    whether the way may roll, or the pair that breaks it
  *   prove_plan.c  what is proved of the plan as it was put together
@@ -195,6 +196,17 @@ void steps_tool_lock(struct compiler *c, struct plan_phase *phase, const struct 
 struct plan_step *step_tool(struct compiler *c, struct plan_phase *phase,
                             const struct hop_database *db, bool down, const char *title,
                             struct action *ret_in);
+
+/* ---- lint.c ---- */
+/* What the scripts of a way lock and trap; a certain failure forbids the plan. PostgreSQL only. */
+void lint_step(struct compiler *c, struct plan_step *step, const struct hop_database *db,
+               const struct migration *items, size_t count, bool down);
+/* Which of these ups have no way back at all, in words, or NULL. */
+const char *irreversible_items(struct compiler *c, const struct migration *items, size_t count);
+/* What the way back of these ups loses, in words, or NULL. */
+const char *back_items(struct compiler *c, const struct migration *items, size_t count);
+bool is_engine(const struct hop_database *db, const struct observed_database *seen,
+               const char *scheme, const char *engine);
 
 /* ---- look.c ---- */
 /* Before anything is touched: has a schema drifted, and does the data suit the releases on the way? */

@@ -29,8 +29,8 @@ static bool any_lossy(struct compiler *c)
     return false;
 }
 
-static bool is_engine(const struct hop_database *db, const struct observed_database *seen,
-                      const char *scheme, const char *engine)
+bool is_engine(const struct hop_database *db, const struct observed_database *seen,
+               const char *scheme, const char *engine)
 {
     return db->ref.url != NULL ? str_starts(db->ref.url, scheme)
                                : seen != NULL && str_starts(seen->engine, engine);
@@ -141,6 +141,10 @@ static void step_some(struct compiler *c, struct plan_phase *phase, const struct
     a->items = migration_items(c->arena, items, count, down);
     step->action->db_migrate = a;
     step->lossy = lossy_items(c, items, count, down);
+    if (!down && c->plan->from != NULL) {
+        step->back = back_items(c, items, count);
+    }
+    lint_step(c, step, db, items, count, down);
     step->detail = arena_printf(c->arena, "%zu %s", count, down ? "down" : "up");
 }
 

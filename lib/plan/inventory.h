@@ -30,6 +30,12 @@ struct observed_open {
     const char *words; /* what stands there, for people */
 };
 
+struct observed_table {
+    const char *name; /* with its schema */
+    int64_t bytes;    /* with its indexes */
+    int64_t rows;     /* estimated */
+};
+
 struct observed_database {
     const char *name;
     bool connected;
@@ -40,6 +46,8 @@ struct observed_database {
         applied; /* the ledger's ids as they stand there, sorted: golang-migrate has one */
     struct observed_open *open;
     size_t open_count;
+    struct observed_table *tables; /* the largest ones, from a megabyte on */
+    size_t table_count;
     int64_t bytes;      /* size of the database */
     int64_t fence;      /* the highest that it has seen */
     const char *holder; /* who holds Lockstep's lock, in words; NULL: nobody */

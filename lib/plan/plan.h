@@ -47,6 +47,15 @@ struct plan_node_set {
     struct strings nodes;
 };
 
+/* What a migrate step locks, or writes anew. */
+struct plan_lock {
+    const char *object; /* "posts"; "an index …": its table */
+    const char *mode;   /* "ACCESS EXCLUSIVE" */
+    bool rewrites;
+    int64_t bytes, rows;   /* of the table when the plan was made; 0: small, or not known */
+    const char *migration; /* its file */
+};
+
 struct plan_step {
     const char
         *name; /* "migrate", "swap", an extra step's name; unique within its phase not needed */
@@ -59,9 +68,13 @@ struct plan_step {
     int64_t
         retry_back; /* scope once: the word `retry` begins so many steps before this one, with what proves that it
                            may start; 0: with itself */
-    const char *lossy; /* what data it loses */
+    const char *lossy; /* what data it loses, and what cannot be undone */
+    const char *back;  /* a step up: what its way back loses */
+    struct list locks; /* of struct plan_lock, the most dangerous first */
     const char *why;   /* an extra step: why it is in; PLAN_ALWAYS: without conditions */
 };
+
+#define PLAN_LOCKS_MAX 20 /* of one step; those that matter less are left out */
 
 enum phase_scope { PHASE_NODES, PHASE_ONCE };
 

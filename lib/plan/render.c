@@ -180,6 +180,39 @@ static void render_nodes(const struct page *p, const char *label, const struct p
     row(p, label, all ? "all" : "each", buf_text(&what), node_words(p, phase), buf_text(&details));
 }
 
+#define LOCKS_SHOWN 5
+
+static void below(const struct page *p, const char *text)
+{
+    if (p->width > 0) {
+        wrapped(p, text);
+        return;
+    }
+    buf_printf(p->out, "%*s%s\n", DETAIL_COLUMNS, "", text);
+}
+
+/* What the step locks, on lines of its own, and what its way back would lose. */
+static void render_sql(const struct page *p, const struct plan_step *step)
+{
+    for (size_t i = 0; i < step->locks.count && i < LOCKS_SHOWN; i++) {
+        const struct plan_lock *lock = LIST_AT(&step->locks, const struct plan_lock, i);
+        below(p,
+              arena_printf(
+                  p->arena, "%s on %s%s%s%s", lock->mode, lock->object,
+                  lock->bytes > 0
+                      ? arena_printf(p->arena, " (%s)", str_bytes(p->arena, (uint64_t)lock->bytes))
+                      : "",
+                  lock->rewrites ? ", rewrites it" : "",
+                  lock->migration != NULL ? arena_printf(p->arena, ": %s", lock->migration) : ""));
+    }
+    if (step->locks.count > LOCKS_SHOWN) {
+        below(p, arena_printf(p->arena, "locks on %zu more", step->locks.count - LOCKS_SHOWN));
+    }
+    if (step->back != NULL) {
+        below(p, arena_printf(p->arena, "back: %s", step->back));
+    }
+}
+
 static void render_once(const struct page *p, const char *label, const struct plan_phase *phase)
 {
     bool told = false;
@@ -197,6 +230,7 @@ static void render_once(const struct page *p, const char *label, const struct pl
         const char *place =
             str_equal(step->on, PLAN_CONTROLLER) ? "" : arena_printf(p->arena, "on %s", step->on);
         row(p, i == 0 ? label : "", "once", step_words(p, step), place, buf_text(&details));
+        render_sql(p, step);
     }
 }
 

@@ -52,6 +52,16 @@ static const struct field hop_fields[] = {
 };
 static const struct shape hop_shape = SHAPE_OF("hop", plan_hop, hop_fields);
 
+static const struct field lock_fields[] = {
+    {.key = "object", .type = SHAPE_STRING, AT(plan_lock, object), .required = true},
+    {.key = "mode", .type = SHAPE_STRING, AT(plan_lock, mode), .required = true},
+    {.key = "rewrites", .type = SHAPE_BOOL, AT(plan_lock, rewrites)},
+    {.key = "bytes", .type = SHAPE_INT, AT(plan_lock, bytes)},
+    {.key = "rows", .type = SHAPE_INT, AT(plan_lock, rows)},
+    {.key = "migration", .type = SHAPE_STRING, AT(plan_lock, migration)},
+};
+static const struct shape lock_shape = SHAPE_OF("lock", plan_lock, lock_fields);
+
 static const struct field step_fields[] = {
     {.key = "name", .type = SHAPE_STRING, AT(plan_step, name), .required = true},
     {.key = "title", .type = SHAPE_STRING, AT(plan_step, title)},
@@ -71,6 +81,12 @@ static const struct field step_fields[] = {
     {.key = "retries", .type = SHAPE_INT, AT(plan_step, retries), .max = LIMIT_ATTEMPTS},
     {.key = "retry_back", .type = SHAPE_INT, AT(plan_step, retry_back), .max = LIMIT_PHASE_STEPS},
     {.key = "lossy", .type = SHAPE_STRING, AT(plan_step, lossy)},
+    {.key = "back", .type = SHAPE_STRING, AT(plan_step, back)},
+    {.key = "locks",
+     .type = SHAPE_LIST,
+     AT(plan_step, locks),
+     .shape = &lock_shape,
+     .max = PLAN_LOCKS_MAX},
     {.key = "why", .type = SHAPE_STRING, AT(plan_step, why)},
 };
 static const struct shape step_shape = SHAPE_OF("step", plan_step, step_fields);

@@ -547,6 +547,10 @@ const char *lossy_items(struct compiler *c, const struct migration *items, size_
 {
     struct strings words = {0};
     add_lossy(c, items, count, down, &words);
+    const char *stays = down ? NULL : irreversible_items(c, items, count);
+    if (stays != NULL) {
+        strings_push(c->arena, &words, stays);
+    }
     return words.count == 0 ? NULL : str_join(c->arena, words.items, words.count);
 }
 
@@ -558,6 +562,10 @@ const char *lossy_of(struct compiler *c, const struct hop_database *db)
     struct strings words = {0};
     add_lossy(c, db->way.down, db->way.down_count, true, &words);
     add_lossy(c, db->way.up, db->way.up_count, false, &words);
+    const char *stays = irreversible_items(c, db->way.up, db->way.up_count);
+    if (stays != NULL) {
+        strings_push(c->arena, &words, stays);
+    }
     return words.count == 0 ? NULL : str_join(c->arena, words.items, words.count);
 }
 

@@ -26,7 +26,7 @@ health:
 databases:
   main:
     migrations:
-{migrations}"""
+{migrations}{more}"""
 
 CLUSTER = """\
 lockstep: 1
@@ -35,7 +35,7 @@ name: shelf-1
 application: shelf.yaml
 version: "{version}"
 nodes: [ {{ name: n-1, vars: {{ dir: "{dir}" }} }} ]
-databases: {{ main: {{ url: "{url}" }} }}
+databases: {{ main: {{ url: "{url}"{database} }} }}
 strategy: all-at-once
 backup: {{ when: never }}
 """
@@ -49,6 +49,9 @@ class ShelfSite:
         self.top, self.server, self.schemas = top, server, schemas
         self.starts_file = top / "starts"
         self.scripts = {}  # version: (path, digest) of migration files beside the artifact
+        self.checks = {}    # version: YAML, a list of checks of the data
+        self.more = ""      # YAML at the end of the Application
+        self.database = ""  # said of the database by the Cluster, after a comma
         self.migrations = migrations.replace("{starts}", str(self.starts_file))
         server.drop_database("shelf")
         server.create_database("shelf")
@@ -57,7 +60,7 @@ class ShelfSite:
 
     def build(self, version, files):
         path = self.top / f"shelf-{version}.tar.gz"
-        files = {"bin/serve": "#!/bin/sh\nexec sleep 1000\n", "bin/healthy": "#!/bin/sh\nexit 0\n",
+        files = {"bin/serve": "#!/bin/sh\necho >> ../served\nexec sleep 1000\n", "bin/healthy": "#!/bin/sh\nexit 0\n",
                  "VERSION": version + "\n", **files}
         with tarfile.open(path, "w:gz") as archive:
             for name, text in files.items():
@@ -70,13 +73,16 @@ class ShelfSite:
         """Both files; returns the Cluster's path."""
         releases = "\n".join(
             f'  - {{ version: "{v}", schema: {{ main: {number} }}, artifact: {{ url: "file://'
-            f'{self.artifacts[v]}", sha256: {self.digest(v)} }}{self.scripts_of(v)} }}'
+            f'{self.artifacts[v]}", sha256: {self.digest(v)} }}{self.scripts_of(v)}'
+            f'{", checks: " + self.checks[v] if v in self.checks else ""} }}'
             for v, number in self.schemas.items())
         (self.top / "shelf.yaml").write_text(
-            APPLICATION.format(releases=releases, migrations=self.migrations), encoding="utf-8")
+            APPLICATION.format(releases=releases, migrations=self.migrations,
+                               more=self.more), encoding="utf-8")
         cluster = self.top / "cluster.yaml"
         cluster.write_text(CLUSTER.format(version=version, dir=self.top / "node",
-                                          url=self.server.url("shelf")), encoding="utf-8")
+                                          url=self.server.url("shelf"),
+                                          database=self.database), encoding="utf-8")
         return cluster
 
     def scripts_of(self, version):
@@ -87,6 +93,10 @@ class ShelfSite:
 
     def digest(self, version):
         return hashlib.sha256(self.artifacts[version].read_bytes()).hexdigest()
+
+    def served(self):
+        """How often the service has been started."""
+        return len((self.top / "node/served").read_text(encoding="ascii").splitlines())
 
     def starts(self):
         """What each start of the migrator was given."""

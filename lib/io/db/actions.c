@@ -4,6 +4,7 @@
  */
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/str.h"
@@ -390,6 +391,28 @@ static json_t *open_json(struct act *act, const struct db_ledger *ledger,
     return open;
 }
 
+#define IDS_BESIDE_TABLES 3000 /* the facts have a limit, and the ledger comes first */
+
+/* The largest tables: what a lock on them means. */
+static int tables_json(struct act *act, struct db_session *s, size_t ids, json_t **ret,
+                       struct error *e)
+{
+    struct db_rows rows = {0};
+    int rc = 0;
+    if (s->engine->tables != NULL && ids <= IDS_BESIDE_TABLES) {
+        rc = s->engine->tables(s, act->arena, &rows, e);
+    }
+    json_t *list = json_array();
+    for (size_t i = 0; rc == 0 && i < rows.count; i++) {
+        json_array_append_new(list, json_pack("{s:I, s:s, s:I}", "bytes",
+                                              (json_int_t)strtoll(db_cell(&rows, i, 1), NULL, 10),
+                                              "name", db_cell(&rows, i, 0), "rows",
+                                              (json_int_t)strtoll(db_cell(&rows, i, 2), NULL, 10)));
+    }
+    *ret = list;
+    return rc;
+}
+
 static int observe_facts(struct act *act, struct db_session *s, const struct db_observe_action *a,
                          struct error *e)
 {
@@ -417,7 +440,10 @@ static int observe_facts(struct act *act, struct db_session *s, const struct db_
         rc = db_intents_read(s, act->arena, db_ledger_name(s, a->format, act->arena), &intents,
                              &intent_count, e);
     }
+    json_t *tables = NULL;
+    rc = rc < 0 ? rc : tables_json(act, s, ledger.ids.count, &tables, e);
     if (rc < 0) {
+        json_decref(tables);
         return rc;
     }
     json_t *applied = json_array();
@@ -425,11 +451,11 @@ static int observe_facts(struct act *act, struct db_session *s, const struct db_
         json_array_append_new(applied, json_string(ledger.ids.items[i]));
     }
     return db_set_facts(act,
-                        json_pack("{s:o, s:I, s:s, s:I, s:o, s:s, s:b, s:o}", "applied", applied,
-                                  "bytes", (json_int_t)bytes, "engine", version, "fence",
+                        json_pack("{s:o, s:I, s:s, s:I, s:o, s:s, s:b, s:o, s:o}", "applied",
+                                  applied, "bytes", (json_int_t)bytes, "engine", version, "fence",
                                   (json_int_t)fence, "holder", holder_json(&row, &state),
                                   "identity", identity, "ledger_exists", ledger.exists, "open",
-                                  open_json(act, &ledger, intents, intent_count)),
+                                  open_json(act, &ledger, intents, intent_count), "tables", tables),
                         e);
 }
 

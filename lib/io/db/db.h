@@ -48,7 +48,8 @@ act_function act_follow;
 /* The statement and its evidence in one transaction. */
 act_function act_db_sql;
 /* Changes nothing, creates nothing. facts: {"applied":[ids, sorted],"bytes":n,"engine":text,"fence":n,
- * "holder":null or {"backend_pid","fence","held","host","pid","run","since"},"identity":text,"ledger_exists":bool} */
+ * "holder":null or {"backend_pid","fence","held","host","pid","run","since"},"identity":text,"ledger_exists":bool,"open":[…],
+ * "tables":[{"bytes","name","rows"}, the largest first]} */
 act_function act_db_observe;
 
 /* A run is over: asks its holders below state_dir to let go (SIGTERM), and does not wait. An aborted run never comes to

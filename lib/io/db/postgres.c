@@ -480,6 +480,7 @@ const struct db_engine db_postgres = {
     .identity = pg_identity,
     .version = pg_version,
     .bytes = pg_bytes,
+    .tables = postgres_tables,
     .table_exists = pg_table_exists,
     .writers = postgres_writers,
     .prefix = "lockstep.",

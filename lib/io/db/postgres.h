@@ -36,6 +36,8 @@ int postgres_writers(struct db_session *s, struct arena *arena, struct db_writer
                      size_t *ret_count, struct error *e);
 int postgres_schema_state(struct db_session *s, struct arena *arena, const char **ret,
                           struct error *e);
+int postgres_tables(struct db_session *s, struct arena *arena, struct db_rows *ret,
+                    struct error *e);
 int postgres_index_state(struct db_session *s, struct arena *arena,
                          const struct db_index_name *index, struct db_index_state *ret,
                          struct error *e);

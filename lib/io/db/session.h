@@ -141,6 +141,8 @@ struct db_engine {
     int (*identity)(struct db_session *s, struct arena *arena, const char **ret, struct error *e);
     int (*version)(struct db_session *s, struct arena *arena, const char **ret, struct error *e);
     int (*bytes)(struct db_session *s, uint64_t *ret, struct error *e);
+    /* The largest tables, largest first: name with schema, bytes, rows (estimated). NULL: this engine has no such answer. */
+    int (*tables)(struct db_session *s, struct arena *arena, struct db_rows *ret, struct error *e);
     int (*table_exists)(struct db_session *s, const char *table, bool *ret, struct error *e);
     int (*writers)(struct db_session *s, struct arena *arena, struct db_writer **ret,
                    size_t *ret_count, struct error *e);

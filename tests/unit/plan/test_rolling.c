@@ -137,6 +137,7 @@ static void rolls_each_hop_on_its_own(void **state UNUSED)
           "hop 2    1.1.0 -> 2.0.0\n"
           "         once   lock main\n"
           "         once   migrate main 3 -> 4                         1 up\n"
+          "                  back: 4 drops column entries.tags\n"
           "         once   drift main                                  from the schema recorded "
           "for 2.0.0\n"
           "         once   checkpoint main\n"

@@ -273,6 +273,46 @@ static void observing_changes_nothing(void **state)
     fixture_everywhere(observe_both);
 }
 
+static const char *first_table(struct fixture *f, int64_t *ret_bytes, int64_t *ret_rows)
+{
+    assert_ok(observe(f));
+    json_t *facts = facts_of(f);
+    const json_t *tables = json_object_get(facts, "tables");
+    assert_int_equal(json_array_size(tables), 1); /* the small one is left out */
+    const json_t *one = json_array_get(tables, 0);
+    *ret_bytes = json_integer_value(json_object_get(one, "bytes"));
+    *ret_rows = json_integer_value(json_object_get(one, "rows"));
+    const char *name = arena_strdup(&f->arena, json_string_value(json_object_get(one, "name")));
+    json_decref(facts);
+    return name;
+}
+
+/* How large the tables are, also of one that somebody holds: that is not waited for. */
+static void an_observation_has_the_large_tables(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct fixture *f = &fixture;
+    fixture_postgres(f);
+    fixture_exec(f, "CREATE TABLE small (x int);"
+                    "CREATE TABLE large AS SELECT x, repeat('a', 100) AS t FROM"
+                    " generate_series(1, 20000) x; CREATE INDEX i ON large (x)");
+    fixture_exec(f, "ANALYZE");
+    const char *size = fixture_value(f, "SELECT pg_total_relation_size('large')");
+    int64_t bytes = 0;
+    int64_t rows = 0;
+    assert_string_equal(first_table(f, &bytes, &rows), "public.large");
+    assert_int_equal(bytes, atoll(size));
+    assert_int_equal(rows, 20000);
+    struct db_session s = {0};
+    fixture_open(f, &s, "x");
+    assert_ok(db_exec(&s, "BEGIN; LOCK TABLE large", &f->error));
+    assert_string_equal(first_table(f, &bytes, &rows), "public.large");
+    assert_in_range(bytes, atoll(size) * 8 / 10, atoll(size));
+    db_close(&s);
+    fixture_end(f);
+}
+
 static int backup(struct fixture *f)
 {
     struct db_backup_action a = {.database = f->database,
@@ -369,6 +409,7 @@ static int run(void)
         cmocka_unit_test(a_checkpoint_is_a_set_and_written_once),
         cmocka_unit_test(a_tools_own_lock_is_named_or_free),
         cmocka_unit_test(observing_changes_nothing),
+        cmocka_unit_test(an_observation_has_the_large_tables),
         cmocka_unit_test(a_backup_leaves_lockstep_and_locks_out),
         cmocka_unit_test(a_failed_backup_leaves_no_file),
         cmocka_unit_test(the_sites_own_procedure_is_a_backup_when_it_ends_well),
