@@ -67,11 +67,11 @@ def ls(site):
 
 def steps_of(ls):
     """["name#attempt outcome"] of the steps that have ended in the phase that migrates, and of the
-    one that is under way, as the newest run's journal has them."""
+    one that is under way, as the newest run's journal has them; without the look at the sessions."""
     events = [json.loads(line) for line in ls.run("--json", "watch", "shelf-1").out.splitlines()]
     steps = [one for one in events if one["event"] == "step"]
     phase = next(one["phase"] for one in steps if one["name"] == "lock")
-    steps = [one for one in steps if one["phase"] == phase]
+    steps = [one for one in steps if one["phase"] == phase and one["name"] != "writers"]
     return [f"{one['name']}#{one['attempt']} {one['state']}" for one in steps
             if one["state"] != "under-way"]
 
