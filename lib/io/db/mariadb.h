@@ -86,7 +86,10 @@ const char *mariadb_lock_name(const struct db_session *s, const char *kind, cons
 #define MARIADB_OURS "IS_USED_LOCK(CONCAT('" MARIADB_SESSION_LOCK "', p.ID)) IS NOT NULL"
 
 extern const char mariadb_evidence_ddl[];
-/* What it makes, quoted for an IN (…). */
+/* The tables that it makes; and quoted for an IN (…). */
+#define MARIADB_OWN_NAMES                                                                          \
+    "lockstep_fence", "lockstep_evidence", "lockstep_intent", "lockstep_checkpoint",               \
+        "lockstep_fingerprint", "lockstep_holder", "lockstep_layout"
 #define MARIADB_OWN_TABLES                                                                         \
     "'lockstep_fence', 'lockstep_evidence', 'lockstep_intent', 'lockstep_checkpoint',"             \
     " 'lockstep_fingerprint', 'lockstep_holder', 'lockstep_layout'"

@@ -1,14 +1,18 @@
 /*
  * Owns a MariaDB backup: mariadb-dump's SQL text, read back to its last line, and the way back with the mariadb client.
- * Left out: Lockstep's own tables and the rows of a tool's lock, which would lock a restored database. It refuses to
- * take anything away before the file is known to be whole.
+ * Left out both ways: Lockstep's own tables, and the table of a tool's lock (the tool makes it where it is missing), which
+ * would lock a restored database, or take our own lock away. It refuses to take anything away before the file is
+ * known to be whole, and before the database itself has let this fence write. It is no transaction: an intent stands
+ * until all of it is there.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/str.h"
+#include "lib/io/db/evidence.h"
 #include "lib/io/db/format.h"
 #include "lib/io/db/mariadb.h"
 #include "lib/io/platform/act.h"
@@ -108,7 +112,7 @@ static int run(struct act *act, struct db_session *s, const struct program *p, s
 
 /* Marks in `found` which of `lines` (how a line begins) stand in the file. Rows are written without line ends. */
 static int scan(struct db_session *s, const char *path, const struct strings *lines, bool *found,
-                struct error *e)
+                int broken, struct error *e)
 {
     FILE *f = fopen(path, "re");
     if (f == NULL) {
@@ -127,28 +131,59 @@ static int scan(struct db_session *s, const char *path, const struct strings *li
     free(line);
     fclose(f);
     if (rc == 0 && !complete) {
-        return db_fail(s, e, E_DATABASE, "%s is not whole: it does not end with \"" END_LINE "\"",
+        return db_fail(s, e, broken, "%s is not whole: it does not end with \"" END_LINE "\"",
                        path);
     }
     return rc;
 }
 
-static int check_dump(struct db_session *s, const char *path, struct error *e)
+/* Tables that are not the application's, quoted for an IN (…). */
+static int find_left_out(struct db_session *s, const char **ret_quoted, struct strings *ret,
+                         struct error *e)
 {
-    struct db_rows rows;
+    static const char *const own[] = {MARIADB_OWN_NAMES};
+    struct buf b;
+    buf_init(&b, s->arena, LIMIT_TEXT_BYTES);
+    const char **names = arena_array(s->arena, ARRAY_SIZE(own) + db_formats_count, sizeof(*names));
+    size_t count = 0;
+    int rc = 0;
+    for (; count < ARRAY_SIZE(own); count++) {
+        names[count] = own[count];
+    }
+    for (size_t i = 0; rc == 0 && i < db_formats_count; i++) {
+        const char *table = NULL;
+        rc = db_formats[i]->lock_table != NULL ? db_formats[i]->lock_table(s, s->arena, &table, e)
+                                               : 0;
+        if (rc == 0 && table != NULL) {
+            names[count++] = table;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(&b, "%s'%s'", i > 0 ? ", " : "", names[i]);
+    }
+    *ret_quoted = buf_text(&b);
+    *ret = (struct strings){.items = names, .count = count};
+    return rc;
+}
+
+static int check_dump(struct db_session *s, const char *path, const char *left_out, struct error *e)
+{
+    struct db_rows rows = {0};
     int rc =
         db_query(s, s->arena,
-                 "SELECT CONCAT(CASE TABLE_TYPE WHEN 'VIEW' THEN '/*!50001 VIEW `'"
-                 " WHEN 'SEQUENCE' THEN 'CREATE SEQUENCE `' ELSE 'CREATE TABLE `' END,"
-                 " REPLACE(TABLE_NAME, '`', '``'), '`') FROM information_schema.TABLES"
-                 " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME NOT IN (" MARIADB_OWN_TABLES ")",
+                 arena_printf(s->arena,
+                              "SELECT CONCAT(CASE TABLE_TYPE WHEN 'VIEW' THEN '/*!50001 VIEW `'"
+                              " WHEN 'SEQUENCE' THEN 'CREATE SEQUENCE `' ELSE 'CREATE TABLE `' END,"
+                              " REPLACE(TABLE_NAME, '`', '``'), '`') FROM information_schema.TABLES"
+                              " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME NOT IN (%s)",
+                              left_out),
                  NULL, 0, &rows, e);
     if (rc < 0) {
         return rc;
     }
     bool *found = arena_array(s->arena, MAX(rows.count, 1), sizeof(*found));
     struct strings lines = {.items = rows.cells, .count = rows.count};
-    rc = scan(s, path, &lines, found, e);
+    rc = scan(s, path, &lines, found, E_DATABASE, e);
     for (size_t i = 0; rc == 0 && i < rows.count; i++) {
         if (!found[i]) {
             rc = db_fail(s, e, E_DATABASE, "the backup %s has no line \"%s…\"", path,
@@ -161,27 +196,22 @@ static int check_dump(struct db_session *s, const char *path, struct error *e)
 int mariadb_dump(struct db_session *s, struct act *act, const struct database_ref *ref,
                  const char *path, struct error *e)
 {
-    static const char *const own[] = {"fence",       "evidence", "intent", "checkpoint",
-                                      "fingerprint", "holder",   "layout"};
     static const char *const options[] = {"--single-transaction", "--quick",  "--routines",
                                           "--triggers",           "--events", "--hex-blob",
                                           "--no-tablespaces"};
     const char *database = mariadb_of(s)->database;
+    const char *quoted = NULL;
+    struct strings left_out = {0};
     struct program p = {.argv = {"mariadb-dump"}, .count = 1};
     int rc = connect_as(s, ref, &p, e);
+    if (rc == 0) {
+        rc = find_left_out(s, &quoted, &left_out, e);
+    }
     for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
         add(&p, options[i]);
     }
-    for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
-        add(&p, arena_printf(s->arena, "--ignore-table=%s.lockstep_%s", database, own[i]));
-    }
-    for (size_t i = 0; rc == 0 && i < db_formats_count; i++) {
-        const char *table = NULL;
-        rc = db_formats[i]->lock_table != NULL ? db_formats[i]->lock_table(s, s->arena, &table, e)
-                                               : 0;
-        if (rc == 0 && table != NULL) {
-            add(&p, arena_printf(s->arena, "--ignore-table-data=%s.%s", database, table));
-        }
+    for (size_t i = 0; i < left_out.count; i++) {
+        add(&p, arena_printf(s->arena, "--ignore-table=%s.%s", database, left_out.items[i]));
     }
     if (rc == 0) {
         add_pair(&p, s->arena, "--result-file", path);
@@ -190,24 +220,25 @@ int mariadb_dump(struct db_session *s, struct act *act, const struct database_re
         rc = run(act, s, &p, e);
     }
     secret_wipe(p.password);
-    return rc == 0 ? check_dump(s, path, e) : rc;
+    return rc == 0 ? check_dump(s, path, quoted, e) : rc;
 }
 
 /* ---- the way back ---- */
 
-static int drop_all(struct db_session *s, struct error *e)
+static int drop_all(struct db_session *s, const char *left_out, struct error *e)
 {
-    struct db_rows rows;
-    int rc =
-        db_query(s, s->arena,
-                 "SELECT CASE TABLE_TYPE WHEN 'VIEW' THEN 'VIEW' WHEN 'SEQUENCE' THEN 'SEQUENCE'"
-                 " ELSE 'TABLE' END, TABLE_NAME FROM information_schema.TABLES"
-                 " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME NOT IN (" MARIADB_OWN_TABLES ")"
-                 " UNION ALL SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES"
-                 " WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_TYPE IN ('PROCEDURE', 'FUNCTION')"
-                 " UNION ALL SELECT 'EVENT', EVENT_NAME FROM information_schema.EVENTS"
-                 " WHERE EVENT_SCHEMA = DATABASE()",
-                 NULL, 0, &rows, e);
+    struct db_rows rows = {0};
+    const char *sql = arena_printf(
+        s->arena,
+        "SELECT CASE TABLE_TYPE WHEN 'VIEW' THEN 'VIEW' WHEN 'SEQUENCE' THEN 'SEQUENCE'"
+        " ELSE 'TABLE' END, TABLE_NAME FROM information_schema.TABLES"
+        " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME NOT IN (%s)"
+        " UNION ALL SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES"
+        " WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_TYPE IN ('PROCEDURE', 'FUNCTION')"
+        " UNION ALL SELECT 'EVENT', EVENT_NAME FROM information_schema.EVENTS"
+        " WHERE EVENT_SCHEMA = DATABASE()",
+        left_out);
+    int rc = db_query(s, s->arena, sql, NULL, 0, &rows, e);
     if (rc == 0) {
         rc = db_exec(s, "SET SESSION foreign_key_checks = 0", e);
     }
@@ -215,9 +246,9 @@ static int drop_all(struct db_session *s, struct error *e)
         struct buf b;
         buf_init(&b, s->arena, LIMIT_TEXT_BYTES);
         buf_printf(&b, "DROP %s IF EXISTS `", db_cell(&rows, i, 0));
-        for (const char *p = db_cell(&rows, i, 1); *p != '\0'; p++) {
-            buf_puts(&b, *p == '`' ? "`" : "");
-            buf_putc(&b, *p);
+        for (const char *c = db_cell(&rows, i, 1); *c != '\0'; c++) {
+            buf_puts(&b, *c == '`' ? "`" : "");
+            buf_putc(&b, *c);
         }
         buf_putc(&b, '`');
         rc = db_exec(s, buf_text(&b), e);
@@ -225,22 +256,42 @@ static int drop_all(struct db_session *s, struct error *e)
     return rc;
 }
 
+/* From here on it may be half-done, for whoever comes next; and here an old fence is refused. */
+static int mark(struct db_session *s, const char *path, struct error *e)
+{
+    if (s->restoring == NULL) {
+        return 0;
+    }
+    struct db_work work = *s->restoring;
+    work.ledger = "restore";
+    work.file = path;
+    struct db_progress progress = {.state = "", .statement = "restore"};
+    struct db_intent *open = NULL;
+    size_t count = 0;
+    int rc = db_intents_read(s, s->arena, work.ledger, &open, &count, e);
+    if (rc < 0) {
+        return rc;
+    }
+    return count > 0 ? db_intent_move(s, &work, &progress, e)
+                     : db_intent_add(s, &work, &progress, e);
+}
+
 int mariadb_restore(struct db_session *s, struct act *act, const struct database_ref *ref,
                     const char *path, struct error *e)
 {
     struct program p = {.argv = {"mariadb"}, .count = 1};
-    struct strings none = {0};
+    struct strings left_out = {0};
+    const char *quoted = NULL;
     if (strpbrk(path, "\n;") != NULL || path[0] != '/') {
         return db_fail(s, e, E_INVALID, "\"%.200s\" is no absolute path without ; in it", path);
     }
-    int rc = scan(s, path, &none, NULL, e);
-    if (rc == 0) {
-        rc = connect_as(s, ref, &p, e);
-    }
+    struct strings none = {0};
+    int rc = scan(s, path, &none, NULL, E_INVALID, e);
+    rc = rc < 0 ? rc : connect_as(s, ref, &p, e);
+    rc = rc < 0 ? rc : find_left_out(s, &quoted, &left_out, e);
+    rc = rc < 0 ? rc : mark(s, path, e);
     bool begun = rc == 0;
-    if (rc == 0) {
-        rc = drop_all(s, e);
-    }
+    rc = rc < 0 ? rc : drop_all(s, quoted, e);
     if (rc == 0) {
         add(&p, "--batch");
         add(&p, "--abort-source-on-error");

@@ -344,7 +344,8 @@ static void backup_both(struct fixture *f)
         size_t len = 0;
         assert_ok(file_read(&f->arena, listing, 1 << 20, &text, &len, &f->error));
         assert_has(text, "42");
-        assert_has(text, "db_lock");
+        /* PostgreSQL's has the table without the lock's row, MariaDB's no such table. */
+        assert_int_equal(strstr(text, "db_lock") != NULL, f->kind == DB_POSTGRES);
         assert_null(strstr(text, "mm-lock-key")); /* the table, not the lock's row */
         assert_null(strstr(text, "evidence"));
     } else {

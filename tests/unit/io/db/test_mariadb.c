@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/io/db/actions.h"
+#include "lib/io/db/fingerprint.h"
 #include "lib/io/db/mariadb.h"
 #include "lib/io/platform/files.h"
 
@@ -487,6 +489,199 @@ static void tables_that_were_half_made_are_made(void **state)
     fixture_end(f);
 }
 
+/* ---- backup, restore, the schema as data ---- */
+
+static const char rich[] =
+    "CREATE TABLE users (id int AUTO_INCREMENT PRIMARY KEY, name varchar(40) NOT NULL DEFAULT 'x;',"
+    " born date, half int AS (id DIV 2) VIRTUAL, CHECK (name <> ''), UNIQUE named (name(10)));"
+    "CREATE TABLE posts (id int PRIMARY KEY, who int, body text, data blob, KEY (body(20)),"
+    " CONSTRAINT by_whom FOREIGN KEY (who) REFERENCES users (id) ON DELETE CASCADE);"
+    "CREATE TABLE parts (k int) PARTITION BY HASH (k) PARTITIONS 2;"
+    "CREATE SEQUENCE tickets START WITH 7; CREATE VIEW names AS SELECT name FROM users;"
+    "CREATE TRIGGER loud BEFORE INSERT ON users FOR EACH ROW BEGIN SET NEW.name = UPPER(NEW.name);"
+    " END; CREATE PROCEDURE p(IN a int) BEGIN SELECT a; SELECT 2; END;"
+    "CREATE FUNCTION f(a int) RETURNS int DETERMINISTIC RETURN a + 1;"
+    "CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY DISABLE DO DELETE FROM posts;"
+    "INSERT INTO users (name) VALUES ('it''s\\\\;\\n-- Dump completed'), ('b');"
+    "INSERT INTO posts VALUES (1, 1, '`CREATE TABLE `', x'00ff0a27');"
+    "SELECT NEXTVAL(tickets)";
+
+/* What the server's own program says, with all data. */
+static const char *dumped(struct fixture *f)
+{
+    const char *database = strrchr(f->database.url, '/') + 1;
+    setenv("MYSQL_PWD", MARIADB_PASSWORD, 1);
+    FILE *out = popen(
+        arena_printf(&f->arena,
+                     "mariadb-dump --no-defaults -h 127.0.0.1 -P %d -u app --hex-blob --routines"
+                     " --events --skip-dump-date --ignore-table=%s.db_lock --ignore-table="
+                     "%s.lockstep_fence --ignore-table=%s.lockstep_evidence --ignore-table="
+                     "%s.lockstep_intent --ignore-table=%s.lockstep_holder %s",
+                     f->maria->port, database, database, database, database, database, database),
+        "r");
+    char *text = arena_alloc(&f->arena, 1 << 20);
+    size_t len = fread(text, 1, (1 << 20) - 1, out);
+    text[len] = '\0';
+    assert_int_equal(pclose(out), 0);
+    assert_has(text, "CREATE TABLE `users`");
+    return text;
+}
+
+static const char *backup(struct fixture *f, const char **ret_path)
+{
+    struct db_backup_action a = {.database = f->database,
+                                 .directory = arena_printf(&f->arena, "%s/backups", f->dir)};
+    struct action action = {.db_backup = &a};
+    f->act.step = "1.1";
+    assert_ok(act_db_backup(&f->act, &action, &f->error));
+    *ret_path = db_backup_path(&f->act, a.directory, "main", f->act.run, "1.1");
+    const char *at = strstr(f->act.facts, "\"fingerprint\":\"");
+    assert_non_null(at);
+    return arena_strndup(&f->arena, at + strlen("\"fingerprint\":\""), 64);
+}
+
+static int restore(struct fixture *f, const char *step, const char *path, const char *fingerprint)
+{
+    struct db_restore_action a = {
+        .database = f->database, .format = FORMAT_MORPH, .path = path, .fingerprint = fingerprint};
+    struct action action = {.db_restore = &a};
+    f->act.step = step;
+    return act_db_restore(&f->act, &action, &f->error);
+}
+
+static void a_restored_database_is_the_one_that_was_backed_up(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_mariadb(f);
+    const char *path = NULL;
+    fixture_exec(f, rich);
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 5000));
+    const char *before = dumped(f);
+    const char *fingerprint = backup(f, &path);
+    fixture_exec(f, "DROP TABLE posts; ALTER TABLE users DROP COLUMN born; DELETE FROM users; DROP "
+                    "VIEW names; DROP PROCEDURE p; CREATE FUNCTION g() RETURNS int RETURN 1;"
+                    "CREATE TABLE more (x int, y int REFERENCES users (id)); CREATE VIEW other AS "
+                    "SELECT x FROM more; CREATE SEQUENCE s2; DROP EVENT nightly; UPDATE "
+                    "lockstep_fence SET value = 9");
+    f->act.fence = 9;
+    assert_ok(restore(f, "1.2", path, fingerprint));
+    assert_string_equal(dumped(f), before);
+    assert_string_equal(fixture_value(f, "SELECT value FROM lockstep_fence"), "9");
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM db_lock"), "1"); /* ours still */
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM lockstep_intent"), "0");
+    assert_ok(restore(f, "1.2", path, fingerprint)); /* the same step: it finds its evidence */
+    assert_has(f->act.facts, "\"already\":true");
+    assert_ok(fixture_unlock(f, &f->act, FORMAT_MORPH));
+    fixture_end(f);
+}
+
+static void a_restore_that_breaks_says_what_stands(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_mariadb(f);
+    const char *path = NULL;
+    char *text = NULL;
+    size_t len = 0;
+    fixture_exec(f, rich);
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 5000));
+    const char *before = dumped(f);
+    const char *fingerprint = backup(f, &path);
+    /* A file that was cut, before anything goes. */
+    assert_ok(file_read(&f->arena, path, 1 << 20, &text, &len, &f->error));
+    const char *cut = arena_printf(&f->arena, "%s.cut", path);
+    assert_int_equal(file_write(cut, text, len - 60, 0600, NULL), 0);
+    assert_int_equal(restore(f, "1.3", cut, NULL), E_INVALID);
+    assert_has(f->error.message, "is not whole");
+    assert_string_equal(dumped(f), before);
+    /* One that the server refuses in the middle is half-done, and says so; the intent stands. */
+    const char *bad = arena_printf(&f->arena, "%s.bad", path);
+    const char *broken = arena_printf(&f->arena, "CREATE TABLE z (x int);\nnonsense;\n%s", text);
+    assert_int_equal(file_write(bad, broken, strlen(broken), 0600, NULL), 0);
+    assert_int_equal(restore(f, "1.4", bad, NULL), E_DATABASE);
+    assert_has(f->error.message, "half-done");
+    assert_string_equal(fixture_value(f, "SELECT ledger FROM lockstep_intent"), "restore");
+    assert_ok(restore(f, "1.5", path, fingerprint));
+    assert_string_equal(dumped(f), before);
+    assert_string_equal(fixture_value(f, "SELECT count(*) FROM lockstep_intent"), "0");
+    assert_ok(fixture_unlock(f, &f->act, FORMAT_MORPH));
+    fixture_end(f);
+}
+
+static const char *digest(struct fixture *f, const char **ret_state)
+{
+    struct db_session s = {0};
+    struct db_fingerprint now;
+    fixture_open(f, &s, "look");
+    assert_ok(db_fingerprint_read(&s, &f->arena, &now, &f->error));
+    assert_ok(s.engine->schema_state(&s, &f->arena, ret_state, &f->error));
+    db_close(&s);
+    return now.digest;
+}
+
+static void every_change_is_seen_and_its_reverse_too(void **state)
+{
+    (void)state;
+    static const char *const changes[][2] = {
+        {"CREATE TABLE t (x int)", "DROP TABLE t"},
+        {"ALTER TABLE users ADD c int", "ALTER TABLE users DROP c"},
+        {"ALTER TABLE users MODIFY born datetime", "ALTER TABLE users MODIFY born date"},
+        {"ALTER TABLE users MODIFY born date NOT NULL", "ALTER TABLE users MODIFY born date"},
+        {"ALTER TABLE users ALTER born SET DEFAULT '2020-01-01'",
+         "ALTER TABLE users ALTER born SET DEFAULT NULL"},
+        {"ALTER TABLE posts MODIFY body text COLLATE utf8mb4_bin",
+         "ALTER TABLE posts MODIFY body text"},
+        {"CREATE INDEX i ON users (born)", "DROP INDEX i ON users"},
+        {"ALTER TABLE users DROP INDEX named, ADD UNIQUE named (name(11))",
+         "ALTER TABLE users DROP INDEX named, ADD UNIQUE named (name(10))"},
+        {"ALTER TABLE users ADD CONSTRAINT c CHECK (born > '2000-01-01')",
+         "ALTER TABLE users DROP CONSTRAINT c"},
+        {"ALTER TABLE posts DROP FOREIGN KEY by_whom, ADD CONSTRAINT by_whom2 FOREIGN KEY (who) "
+         "REFERENCES users (id)",
+         "ALTER TABLE posts DROP FOREIGN KEY by_whom2, DROP INDEX by_whom2, ADD CONSTRAINT by_whom "
+         "FOREIGN KEY (who) REFERENCES users (id) ON DELETE CASCADE"},
+        {"DROP TRIGGER loud", "CREATE TRIGGER loud BEFORE INSERT ON users FOR EACH ROW BEGIN SET "
+                              "NEW.name = UPPER(NEW.name); END"},
+        {"CREATE OR REPLACE VIEW names AS SELECT name, id FROM users",
+         "CREATE OR REPLACE VIEW names AS SELECT name FROM users"},
+        {"CREATE OR REPLACE FUNCTION f(a int) RETURNS int DETERMINISTIC RETURN a + 2",
+         "CREATE OR REPLACE FUNCTION f(a int) RETURNS int DETERMINISTIC RETURN a + 1"},
+        {"CREATE OR REPLACE PROCEDURE p(IN a bigint) BEGIN SELECT a; SELECT 2; END",
+         "CREATE OR REPLACE PROCEDURE p(IN a int) BEGIN SELECT a; SELECT 2; END"},
+        {"ALTER EVENT nightly ON SCHEDULE EVERY 2 DAY",
+         "ALTER EVENT nightly ON SCHEDULE EVERY 1 DAY"},
+        {"ALTER TABLE parts PARTITION BY HASH (k) PARTITIONS 3",
+         "ALTER TABLE parts PARTITION BY HASH (k) PARTITIONS 2"},
+    };
+    struct fixture fixture, *f = &fixture;
+    fixture_mariadb(f);
+    fixture_exec(f, rich);
+    fixture_exec(f, "UPDATE users SET born = '2020-02-02'");
+    const char *first_state = NULL;
+    const char *first = digest(f, &first_state);
+    for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+        const char *now_state = NULL;
+        fixture_exec(f, changes[i][0]);
+        if (str_equal(digest(f, &now_state), first) || str_equal(now_state, first_state)) {
+            fail_msg("not seen: %s", changes[i][0]);
+        }
+        fixture_exec(f, changes[i][1]);
+        if (!str_equal(digest(f, &now_state), first) || !str_equal(now_state, first_state)) {
+            fail_msg("not the first again: %s", changes[i][1]);
+        }
+    }
+    /* Rows, the place of a column, the ledger and Lockstep's own are no change. */
+    const char *now_state = NULL;
+    fixture_exec(f, "INSERT INTO users (name) VALUES ('more'); DO NEXTVAL(tickets); ALTER TABLE "
+                    "users MODIFY born date FIRST; CREATE TABLE db_migrations (Version int)");
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 5000));
+    assert_string_equal(digest(f, &now_state), first);
+    assert_string_equal(now_state, first_state);
+    assert_ok(fixture_unlock(f, &f->act, FORMAT_MORPH));
+    fixture_end(f);
+}
+
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
@@ -505,6 +700,9 @@ static int run(void)
         cmocka_unit_test(a_transaction_is_seen_as_the_server_has_it),
         cmocka_unit_test(a_server_that_goes_is_lost_and_waited_for),
         cmocka_unit_test(tables_that_were_half_made_are_made),
+        cmocka_unit_test(a_restored_database_is_the_one_that_was_backed_up),
+        cmocka_unit_test(a_restore_that_breaks_says_what_stands),
+        cmocka_unit_test(every_change_is_seen_and_its_reverse_too),
     };
     return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);
 }
