@@ -113,6 +113,9 @@ void resolve_delegated(struct compiler *c, size_t hop, const char *database,
                        struct action *out);
 const char *resolve_text(struct compiler *c, size_t hop, const char *database, const char *text);
 
+/* database.c: MariaDB commits at every CREATE, ALTER and DROP. */
+bool is_mariadb(const struct compiler *c, const struct database_ref *ref);
+
 /* ---- way.c ---- */
 int way_from(struct compiler *c, const char **ret_from);
 void way_hops(struct compiler *c, const char *from);

@@ -36,6 +36,14 @@ bool is_engine(const struct hop_database *db, const struct observed_database *se
                                : seen != NULL && str_starts(seen->engine, engine);
 }
 
+bool is_mariadb(const struct compiler *c, const struct database_ref *ref)
+{
+    const struct hop_database db = {.ref = *ref};
+    const struct observed_database *seen =
+        c->inventory != NULL ? inventory_database(c->inventory, ref->name) : NULL;
+    return is_engine(&db, seen, "mysql:", "MariaDB") || is_engine(&db, seen, "mariadb:", "MySQL");
+}
+
 static void add_backup(struct compiler *c, int64_t hop, const struct hop_database *db,
                        const struct observed_database *seen)
 {
@@ -45,6 +53,9 @@ static void add_backup(struct compiler *c, int64_t hop, const struct hop_databas
     if (with != NULL && with->pg_dump != NULL && is_engine(db, seen, "postgres", "PostgreSQL")) {
         raw.directory = with->pg_dump;
         how = "pg_dump";
+    } else if (with != NULL && with->mariadb_dump != NULL && is_mariadb(c, &db->ref)) {
+        raw.directory = with->mariadb_dump;
+        how = "mariadb-dump";
     } else if (with != NULL && with->sqlite != NULL && is_engine(db, seen, "sqlite", "SQLite")) {
         raw.directory = with->sqlite;
         how = "SQLite's backup";
@@ -56,7 +67,8 @@ static void add_backup(struct compiler *c, int64_t hop, const struct hop_databas
         how = "the site's own command";
     } else {
         forbid_at(c, &c->cluster->backup->with,
-                  "backup.with says no way to back up database %s: add pg_dump, sqlite or command",
+                  "backup.with says no way to back up database %s: add pg_dump, "
+                  "mariadb_dump, sqlite or command",
                   db->app->name);
         return;
     }

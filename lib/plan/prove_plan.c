@@ -185,9 +185,11 @@ static void database_step(struct walk *w, const struct plan_phase *phase, const 
     } else if (a->db_migrate != NULL) {
         w->migrations++;
         prove_quiet(w, phase, a->db_migrate->database.name);
+        bool commits = is_mariadb(w->c, &a->db_migrate->database);
         for (size_t i = 0; i < a->db_migrate->items.count; i++) {
-            w->bare +=
-                LIST_AT(&a->db_migrate->items, struct migration_item, i)->transactional ? 0 : 1;
+            const struct migration_item *item =
+                LIST_AT(&a->db_migrate->items, struct migration_item, i);
+            w->bare += item->transactional && !commits ? 0 : 1;
         }
         move_schema(w, phase, a->db_migrate->database.name);
     } else if (a->run != NULL && w->locked != NULL) { /* an external migrator */

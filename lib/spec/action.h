@@ -166,7 +166,7 @@ struct announce_action {
 /* ---- database actions ---- */
 struct database_ref {
     const char *name;
-    const char *url; /* postgres://user@host:port/db, sqlite:///path */
+    const char *url; /* postgres://user@host:port/db, mysql://…, sqlite:///path */
     struct secret *password;
     struct secret *url_secret; /* the whole URL from a file or the environment */
     const char *
@@ -236,7 +236,7 @@ struct db_checkpoint_action {
 };
 struct db_backup_action {
     struct database_ref database;
-    const char *directory;   /* pg_dump -Fc or SQLite's backup into DIRECTORY/NAME-RUN */
+    const char *directory;   /* the engine's own backup goes to DIRECTORY/NAME-RUN */
     struct command *command; /* the site's own procedure; exit 0 is a backup */
     const char *
         file; /* command: what it leaves, as a glob; the newest match must be young and not empty */

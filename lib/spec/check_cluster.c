@@ -150,6 +150,7 @@ static void check_backup(const struct checker *c, const struct cluster *cluster)
         return;
     }
     check_path_absolute(c, &backup->with->pg_dump, "pg_dump", backup->with->pg_dump);
+    check_path_absolute(c, &backup->with->mariadb_dump, "mariadb_dump", backup->with->mariadb_dump);
     check_path_absolute(c, &backup->with->sqlite, "sqlite", backup->with->sqlite);
     for (size_t i = 0; i < cluster->databases.count; i++) {
         const struct cluster_database_spec *database =
@@ -159,9 +160,16 @@ static void check_backup(const struct checker *c, const struct cluster *cluster)
         }
         bool sqlite = str_starts(database->url, "sqlite://");
         bool postgres = str_starts(database->url, "postgres");
+        bool mariadb =
+            str_starts(database->url, "mysql://") || str_starts(database->url, "mariadb://");
         if (backup->with->pg_dump != NULL && !postgres) {
             check_say(c, &backup->with->pg_dump, "pg_dump cannot back up database \"%s\" (%.20s…)",
                       database->name, database->url);
+        }
+        if (backup->with->mariadb_dump != NULL && !mariadb) {
+            check_say(c, &backup->with->mariadb_dump,
+                      "mariadb_dump cannot back up database \"%s\" (%.20s…)", database->name,
+                      database->url);
         }
         if (backup->with->sqlite != NULL && !sqlite) {
             check_say(c, &backup->with->sqlite,

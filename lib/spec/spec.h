@@ -200,8 +200,9 @@ struct strategy_spec {
 
 enum backup_when { BACKUP_ALWAYS, BACKUP_LOSSY, BACKUP_NEVER };
 struct backup_with {
-    const char *pg_dump; /* a directory on the database's place */
-    const char *sqlite;  /* the same, for SQLite */
+    const char *pg_dump;      /* a directory on the database's place */
+    const char *mariadb_dump; /* the same, for MariaDB */
+    const char *sqlite;       /* the same, for SQLite */
     struct command *command;
 };
 struct backup_spec {

@@ -633,6 +633,25 @@ static void warns_of_a_loss_without_a_backup(void **state UNUSED)
     assert_non_null(strstr(w.plan.warnings.items[0], "no backup is made before it"));
 }
 
+/* An address that is a secret: the engine is what was seen there. */
+static void backs_up_mariadb_and_promises_less(void **state UNUSED)
+{
+    guestbook("2.0.0", BACKUP);
+    world_runs(&w, "1.0.0");
+    world_ledger(&w, 2);
+    *w.spec.cluster->backup->with = (struct backup_with){.mariadb_dump = "/var/backups"};
+    struct cluster_database_spec *database =
+        LIST_AT(&w.spec.cluster->databases, struct cluster_database_spec, 0);
+    assert_non_null(strstr(world_refusal(&w, NULL), "no way to back up database main"));
+    static struct secret secret = {.file = "/run/url"};
+    database->url = NULL;
+    database->url_from = &secret;
+    w.inventory.databases[0].engine = "MariaDB 10.11.19";
+    const char *text = world_render(&w, NULL);
+    assert_non_null(strstr(text, "backup main                                 mariadb-dump\n"));
+    assert_null(strstr(text, "commits together with its ledger row"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -660,6 +679,7 @@ int main(void)
         T(says_why_an_extra_step_is_out),
         T(refuses_a_way_down_that_lacks_a_script),
         T(warns_of_a_loss_without_a_backup),
+        T(backs_up_mariadb_and_promises_less),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
