@@ -164,6 +164,8 @@ struct db_way {
     bool down;
     struct migration *items; /* in the order in which they run */
     size_t count;
+    const int64_t *expected_ms; /* of each item, -1: not known; NULL: nobody asked */
+    const char *rehearsed;      /* "rehearsed 2026-11-20 14:05:09 on 12 GB" */
 };
 static inline const struct migration_script *db_script(const struct db_way *way, size_t i)
 {
@@ -181,6 +183,9 @@ const char *db_way_loss(const struct db_way *way, size_t i);
 /* What item i makes others wait for, and what of it is a trap, in words (db_locks.c); PostgreSQL's alone. */
 struct strings db_way_locks(struct db_call *call, const struct db_way *way, size_t i);
 json_t *db_way_json(const struct db_way *way);
+/* The times that a rehearsal's report foretells (db_expect.c). */
+int db_expect_read(struct db_call *call, const char *path, struct db_way *way, struct error *e);
+void db_expect_print(const struct db_call *call, const struct db_way *way);
 /* As `plan` shows it. */
 void db_way_print(struct db_call *call, const struct db_look *look, const struct db_way *way);
 

@@ -231,7 +231,7 @@ static int report(struct db_rehearsal *r, int rc, struct error *e)
 
 int db_rehearse(struct context *c)
 {
-    struct db_rehearsal r = {0};
+    struct db_rehearsal r = {.at = act_now_ms()};
     struct error e = {0};
     int status = CLI_WRONG_USE;
     if (!db_call_read(c, DB_NEEDS_FOLDER, &r.call, &status)) {

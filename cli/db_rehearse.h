@@ -16,6 +16,7 @@ struct db_rehearsal {
     const char *clone;           /* its place */
     uint64_t bytes;
     int64_t clone_ms;
+    int64_t at; /* Unix milliseconds when it began */
     struct db_way way;
     struct rehearse_report report;
     const char *no_way_back; /* the file that has no script for it; NULL */

@@ -156,6 +156,10 @@ int db_show_plan(struct db_call *call, bool down, const char *to)
     struct error e = {0};
     int rc = db_look_once(call, &look, &e);
     rc = rc < 0 ? rc : db_way_find(call, &look, down, to, &way, &e);
+    const char *rehearsal = args_text(&call->c->args, "rehearsal");
+    if (rc == 0 && rehearsal != NULL) {
+        rc = db_expect_read(call, rehearsal, &way, &e);
+    }
     if (rc < 0) {
         return db_fail_with(&e);
     }

@@ -181,6 +181,11 @@ json_t *db_way_json(const struct db_way *way)
                       "direction", way->down ? "down" : "up", "transactional",
                       (int)script->transactional, "empty", (int)script->empty, "delegated",
                       (int)script->delegated, "loses", json_text(db_way_loss(way, i))));
+        if (way->expected_ms != NULL) {
+            json_object_set_new(json_array_get(list, i), "expected_ms",
+                                way->expected_ms[i] < 0 ? json_null()
+                                                        : json_integer(way->expected_ms[i]));
+        }
     }
     return list;
 }
@@ -207,7 +212,10 @@ void db_way_print(struct db_call *call, const struct db_look *look, const struct
         const struct migration_script *script = db_script(way, i);
         const char *loss = db_way_loss(way, i);
         lossy += loss != NULL ? 1 : 0;
-        printf("  %s  (%s)\n", script->file != NULL ? script->file : way->items[i].id, how(script));
+        bool known = way->expected_ms != NULL && way->expected_ms[i] >= 0;
+        printf("  %s  (%s%s%s)\n", script->file != NULL ? script->file : way->items[i].id,
+               how(script), known ? ", about " : "",
+               known ? str_duration(call->arena, way->expected_ms[i]) : "");
         if (loss != NULL) {
             printf("      loses: %s\n", loss);
         }
@@ -215,6 +223,9 @@ void db_way_print(struct db_call *call, const struct db_look *look, const struct
         for (size_t l = 0; l < locks.count; l++) {
             printf("      %s\n", locks.items[l]);
         }
+    }
+    if (way->expected_ms != NULL) {
+        db_expect_print(call, way);
     }
     if (lossy > 0) {
         printf("%zu of them lose data or cannot be taken back%s\n", lossy,

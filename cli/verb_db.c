@@ -40,6 +40,7 @@ const struct verb verb_db_status = {
 static const struct option_spec plan_options[] = {
     {"to", 0, "VERSION", "the last one that stays applied: its number, or its name; 0: none"},
     {"direction", 0, "up|down", "what up or down would do; otherwise as --to lies"},
+    {"rehearsal", 0, "FILE", "show the times of a report that `rehearse -o` wrote"},
     DB_OPTIONS_WHERE,
     DB_OPTIONS_FORMAT,
     DB_OPTIONS_FOLDER,
@@ -84,7 +85,7 @@ const struct verb verb_db_plan = {
         "changed. Ends with 0 when there is a way, also when it is empty or would lose data.\n"
         "\n"
         "--json: {database, format, direction, migrations: [{id, version, file, direction,\n"
-        "transactional, empty, delegated, loses, locks}]}\n",
+        "transactional, empty, delegated, loses, locks, and with --rehearsal expected_ms}]}\n",
     .example = "  lockstep db plan --url postgres://mm@db1/chat --format morph --dir migrations "
                "--to 120\n",
     .options = plan_options,

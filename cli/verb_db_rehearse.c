@@ -32,7 +32,8 @@ const struct verb verb_db_rehearse = {
         "\n"
         "Ends with 1 when a migration failed, with 6 when something was not restored.\n"
         "\n"
-        "--json: {database, format, direction, state, clone: {name, bytes, ms}, migrations: [{id,\n"
+        "--json: {database, format, direction, state, at, clone: {name, bytes, ms},\n"
+        "migrations: [{id,\n"
         "up: {file, sha256, state, ms, locks: [{table, mode}], rewritten: [{table, bytes}]}, "
         "down:\n"
         "the same, not_restored}], not_compared, ms: {up, down}, error}\n",

@@ -262,6 +262,24 @@ def test_the_report_is_a_file_too(site):
     assert json.loads((site.folder / "report.json").read_text()) == report
 
 
+def test_a_plan_shows_the_times_of_a_rehearsal(site):
+    site.write(2, "adds", "CREATE TABLE a (id integer);\n", "DROP TABLE a;\n")
+    site.write(3, "changes", "CREATE TABLE b (id integer);\n", "DROP TABLE b;\n")
+    file = site.folder / "report.json"
+    site.rehearse("-o", str(file))
+    report = json.loads(file.read_text())
+    report["migrations"][0]["up"]["ms"] = 40000
+    report["clone"]["bytes"] = 12_000_000_000
+    file.write_text(json.dumps(report))
+    site.write(3, "changes", "CREATE TABLE c (id integer);\n", "DROP TABLE c;\n")
+    plan = json.loads(site.db("plan", "--rehearsal", file, "--json").stdout)
+    assert [m["expected_ms"] for m in plan["migrations"]] == [40000, None]
+    words = site.db("plan", "--rehearsal", file).stdout
+    assert f"about 40.0 s (rehearsed {report['at']} on 12 GB), without 1 that were not rehearsed so" in words
+    file.write_text("{}")
+    assert "is no report of a rehearsal" in site.db("plan", "--rehearsal", file).stderr
+
+
 # ---- PostgreSQL: locks, rewrites, the clone ----
 
 def test_locks_and_rewrites_are_the_servers_own(on_postgres):

@@ -106,12 +106,31 @@ static void a_clone_is_a_copy_and_goes_with_its_directory(void **state UNUSED)
     fixture_end(&f);
 }
 
+static void a_kept_clone_stays_when_the_dead_are_buried(void **state UNUSED)
+{
+    struct fixture f;
+    fixture_sqlite(&f);
+    fixture_exec(&f, "CREATE TABLE t (a int)");
+    struct rehearse_options options = {.live = &f.database, .format = FORMAT_MORPH};
+    struct rehearsal *r = NULL;
+    const char *home = arena_printf(&f.arena, "%s/rehearsals/%s", f.act.state_dir, f.act.run);
+    assert_int_equal(rehearse_begin(&f.act, &options, &r, &f.error), 0);
+    assert_int_equal(rehearse_end(r, true, &f.error), 0);
+    assert_false(file_exists(arena_printf(&f.arena, "%s/work", home)));
+    f.act.run = "another";
+    assert_int_equal(rehearse_begin(&f.act, &options, &r, &f.error), 0);
+    assert_int_equal(rehearse_end(r, false, &f.error), 0);
+    assert_true(file_exists(arena_printf(&f.arena, "%s/clone.db", home)));
+    fixture_end(&f);
+}
+
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_difference_of_rows_has_its_words),
         cmocka_unit_test(what_cannot_be_cloned_is_refused_with_what_to_do),
         cmocka_unit_test(a_clone_is_a_copy_and_goes_with_its_directory),
+        cmocka_unit_test(a_kept_clone_stays_when_the_dead_are_buried),
     };
     return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);
 }
