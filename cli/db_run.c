@@ -30,6 +30,7 @@ struct run {
     } * items;
     size_t at; /* the item that runs */
     int64_t begun_ms, started_ms;
+    int64_t migrate_ms; /* all of them, under the lock */
     bool locked;
 };
 
@@ -165,7 +166,9 @@ static int migrate(struct run *r, struct error *e)
         .down = r->down,
         .items = migration_items(call->arena, r->way.items, r->way.count, r->down)};
     call->act.progress = progress;
+    int64_t started = process_clock_ms();
     int rc = db_migrate(&call->act, &action, NULL, e);
+    r->migrate_ms = process_clock_ms() - started;
     if (rc < 0 && r->items[r->at].state == ITEM_RUNS) {
         bool untouched = rc == E_CANCELLED || rc == E_TIMEOUT;
         r->items[r->at].state = untouched ? ITEM_WAITS : ITEM_FAILED;
@@ -274,11 +277,12 @@ static json_t *items_json(const struct run *r)
 
 static void print_document(const struct run *r, int rc, const struct error *e)
 {
-    print_json(json_pack("{s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "run",
+    print_json(json_pack("{s:o, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "run",
                          json_text(r->call.act.run), "database", r->call.ref.name, "format",
                          r->call.format->name, "direction", r->down ? "down" : "up", "state",
-                         state_word(rc, r), "before", ledger_json(&r->before), "after",
-                         ledger_json(&r->after), "migrations", items_json(r), "error",
+                         state_word(rc, r), "ms", (json_int_t)r->migrate_ms, "before",
+                         ledger_json(&r->before), "after", ledger_json(&r->after), "migrations",
+                         items_json(r), "error",
                          rc < 0 ? json_pack("{s:s, s:o}", "code", error_name(e->code), "message",
                                             json_text(e->message))
                                 : json_null()));

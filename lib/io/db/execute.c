@@ -63,6 +63,7 @@ static int mark_begin(struct execute *x, struct error *e)
 /* Within a transaction. */
 static int write_outcome(struct execute *x, struct error *e)
 {
+    db_later(x->session);
     int rc = ledger_row(x, e);
     if (rc == 0) {
         rc = db_evidence_add(x->session, &x->work, DB_HOW_RAN, e);
@@ -223,25 +224,42 @@ static int failed_cleanly(struct execute *x, size_t at, int rc, struct error *e)
 
 /* ---- a unit that has a transaction ---- */
 
-static int begin(struct execute *x, const struct unit *unit, struct error *e)
+/* What begins a transaction of ours. */
+static const char *begin_text(struct execute *x, const struct unit *unit)
 {
     struct db_session *s = x->session;
-    if (!waits_limited(x->waits, &x->units, unit)) {
-        return unit->kind == UNIT_FREE ? db_begin(s, e) : 0;
-    }
-    if (unit->kind != UNIT_FREE) {
-        return waits_set(x->waits, e);
-    }
-    return db_exec(s,
-                   arena_printf(s->arena, "%s; SET LOCAL lock_timeout = %" PRId64, s->engine->begin,
-                                waits_limit_ms(x->waits)),
-                   e);
+    return waits_limited(x->waits, &x->units, unit)
+               ? arena_printf(x->arena, "%s; SET LOCAL lock_timeout = %" PRId64, s->engine->begin,
+                              waits_limit_ms(x->waits))
+               : s->engine->begin;
 }
 
-static int send(struct execute *x, const struct unit *unit, size_t count, struct error *e)
+/* *ret_prefix: the beginning is to go out together with the unit's first text. */
+static int begin(struct execute *x, const struct unit *unit, const char **ret_prefix,
+                 struct error *e)
+{
+    bool marks = !x->begun && x->format->ledger_begin != NULL && x->moves_ledger;
+    *ret_prefix = NULL;
+    if (unit->kind != UNIT_FREE) {
+        return waits_limited(x->waits, &x->units, unit) ? waits_set(x->waits, e) : 0;
+    }
+    if (unit->count > 0 && !marks && x->session->engine->queue != NULL) {
+        *ret_prefix = begin_text(x, unit);
+        return 0;
+    }
+    return db_exec(x->session, begin_text(x, unit), e);
+}
+
+/* `prefix` goes out with the first text, on its first line: a round trip less, and the lines stay as they are. */
+static int send(struct execute *x, const struct unit *unit, const char *prefix, size_t count,
+                struct error *e)
 {
     for (size_t i = 0; i < count; i++) {
-        int rc = db_exec(x->session, unit->texts[i].sql, e);
+        const char *sql = unit->texts[i].sql;
+        if (i == 0 && prefix != NULL) {
+            sql = arena_printf(x->arena, "%s; %s", prefix, sql);
+        }
+        int rc = db_exec(x->session, sql, e);
         if (rc < 0) {
             return blame(x, &unit->texts[i], rc, e);
         }
@@ -256,12 +274,13 @@ static int try_transaction(struct execute *x, size_t at, struct error *e)
     const struct unit *unit = &x->units.items[at];
     bool own = unit->kind == UNIT_OWN;
     bool last = at + 1 == x->units.count;
-    int rc = begin(x, unit, e);
+    const char *prefix = NULL;
+    int rc = begin(x, unit, &prefix, e);
     if (rc == 0 && !own) {
         rc = mark_begin(x, e);
     }
     if (rc == 0) {
-        rc = send(x, unit, unit->count - (own ? 1 : 0), e);
+        rc = send(x, unit, prefix, unit->count - (own ? 1 : 0), e);
         if (rc == 0 && !s->engine->in_transaction(s)) {
             return broke_out(x, at, e);
         }
@@ -354,7 +373,7 @@ static int send_limited(struct execute *x, const struct unit *unit, struct error
     bool limited = waits_limited(x->waits, &x->units, unit) && unit->atomic;
     for (;;) {
         int rc = limited ? waits_set(x->waits, e) : 0;
-        rc = rc == 0 ? send(x, unit, unit->count, e) : rc;
+        rc = rc == 0 ? send(x, unit, NULL, unit->count, e) : rc;
         waits_reset(x->waits);
         if (rc == 0 || !limited) {
             return rc;
@@ -433,7 +452,7 @@ static int run_alone(struct execute *x, size_t at, struct error *e)
 static int run_plain(struct execute *x, size_t at, struct error *e)
 {
     const struct unit *unit = &x->units.items[at];
-    int rc = send(x, unit, unit->count, e);
+    int rc = send(x, unit, NULL, unit->count, e);
     if (x->session->engine->in_transaction(x->session)) {
         db_rollback(x->session);
     }
@@ -444,7 +463,7 @@ int execute_session(struct execute *x, size_t to, struct error *e)
 {
     for (size_t i = 0; i < to && i < x->units.count; i++) {
         const struct unit *unit = &x->units.items[i];
-        int rc = unit->kind == UNIT_SESSION ? send(x, unit, unit->count, e) : 0;
+        int rc = unit->kind == UNIT_SESSION ? send(x, unit, NULL, unit->count, e) : 0;
         if (rc < 0) {
             return rc;
         }

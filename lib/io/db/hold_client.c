@@ -36,9 +36,16 @@ struct wait {
     int64_t deadline_ms;
     bool whole; /* held means the tool's own locks too, not given back for a while */
     int starts; /* by us */
+    int looks;  /* so far */
     bool seen_alive;
     struct hold_status status;
 };
+
+/* Soon at first: most holders have the lock a few milliseconds after their start. */
+static void look_later(struct wait *w)
+{
+    process_sleep_ms(MIN(++w->looks, LOOK_MS));
+}
 
 static int start_holder(struct wait *w, struct error *e)
 {
@@ -60,7 +67,7 @@ static int start_holder(struct wait *w, struct error *e)
         int64_t until = process_clock_ms() + COME_UP_MS;
         const char *status = arena_printf(w->act->arena, "%s/" HOLD_STATUS, w->dir);
         while (rc == 0 && !file_exists(status) && process_clock_ms() < until) {
-            process_sleep_ms(LOOK_MS / 5);
+            process_sleep_ms(LOOK_MS / 25);
         }
     }
     close(fd);
@@ -152,7 +159,7 @@ static int wait_held(struct wait *w, struct error *e)
             return error_set(e, E_TIMEOUT, "the lock of database %s is not ours: %s",
                              w->database->name, state_words(w));
         }
-        process_sleep_ms(LOOK_MS);
+        look_later(w);
     }
 }
 
@@ -187,7 +194,7 @@ static int wait_proved(struct wait *w, struct db_session *s, struct error *e)
                              "the lock of database %s is held by %s, not by our holder (pid %lld)",
                              w->database->name, words, (long long)w->status.pid);
         }
-        process_sleep_ms(LOOK_MS);
+        look_later(w);
     }
 }
 
@@ -343,7 +350,7 @@ static bool wait_dead(struct act *act, const char *dir, int64_t ms)
         if (process_clock_ms() >= until) {
             return false;
         }
-        process_sleep_ms(LOOK_MS / 5);
+        process_sleep_ms(LOOK_MS / 25);
     }
     return true;
 }

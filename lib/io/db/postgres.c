@@ -410,6 +410,40 @@ static int pg_query(struct db_session *s, struct arena *arena, const char *sql,
     return rc;
 }
 
+/* ---- statements whose answers wait ---- */
+
+static int pg_queue(struct db_session *s, const char *sql, const char *const *params, size_t count,
+                    struct error *e)
+{
+    bool ready = PQpipelineStatus(conn(s)) == PQ_PIPELINE_ON || PQenterPipelineMode(conn(s)) == 1;
+    if (ready && PQsendQueryParams(conn(s), sql, (int)count, NULL, params, NULL, NULL, 0) == 1) {
+        return 0;
+    }
+    return fail(s, NULL, sql, e);
+}
+
+/* The answers in their order, each followed by NULL; the synchronisation's own comes last. The first failure is told, what
+ * the server then skipped is not. */
+static int pg_flush(struct db_session *s, struct error *e)
+{
+    int rc = PQpipelineSync(conn(s)) == 1 ? 0 : fail(s, NULL, NULL, e);
+    bool over = rc < 0;
+    while (!over) {
+        PGresult *result = PQgetResult(conn(s));
+        ExecStatusType status = PQresultStatus(result);
+        over = status == PGRES_PIPELINE_SYNC || PQstatus(conn(s)) == CONNECTION_BAD;
+        if (rc == 0 && result != NULL && status != PGRES_PIPELINE_SYNC) {
+            rc = check_result(s, result, NULL, e);
+        }
+        PQclear(result);
+    }
+    if (rc == 0 && PQstatus(conn(s)) == CONNECTION_BAD) {
+        rc = fail(s, NULL, NULL, e);
+    }
+    PQexitPipelineMode(conn(s));
+    return rc;
+}
+
 static bool pg_in_transaction(const struct db_session *s)
 {
     PGTransactionStatusType status = PQtransactionStatus(conn(s));
@@ -474,6 +508,8 @@ const struct db_engine db_postgres = {
     .close = pg_close,
     .exec = pg_exec,
     .query = pg_query,
+    .queue = pg_queue,
+    .flush = pg_flush,
     .begin = "BEGIN",
     .schema_in_transactions = true,
     .in_transaction = pg_in_transaction,

@@ -147,13 +147,44 @@ static void after(struct db_session *s, const char *sql)
     }
 }
 
+void db_later(struct db_session *s)
+{
+    s->later = s->engine->queue != NULL;
+}
+
+/* Answers what was queued. */
+static int flush(struct db_session *s, struct error *e)
+{
+    if (s->unanswered == 0) {
+        return 0;
+    }
+    int rc = s->engine->flush(s, e);
+    s->unanswered = 0;
+    s->lost = s->lost || (rc < 0 && s->fault.lost);
+    return rc;
+}
+
+static int queue(struct db_session *s, const char *sql, const char *const *params, size_t count,
+                 struct error *e)
+{
+    before(s, sql);
+    int rc = s->engine->queue(s, sql, params, count, e);
+    s->unanswered += rc == 0 ? 1 : 0;
+    s->lost = s->lost || (rc < 0 && s->fault.lost);
+    return rc;
+}
+
 int db_exec(struct db_session *s, const char *sql, struct error *e)
 {
     if (s->handle == NULL || s->lost) {
         return refuse_lost(s, e);
     }
+    int rc = flush(s, e);
+    if (rc < 0) {
+        return rc;
+    }
     before(s, sql);
-    int rc = s->engine->exec(s, sql, e);
+    rc = s->engine->exec(s, sql, e);
     s->lost = s->lost || (rc < 0 && s->fault.lost);
     after(s, sql);
     return rc;
@@ -165,9 +196,16 @@ int db_query(struct db_session *s, struct arena *arena, const char *sql, const c
     if (s->handle == NULL || s->lost) {
         return refuse_lost(s, e);
     }
+    if (s->later && ret == NULL) {
+        return queue(s, sql, params, count, e);
+    }
+    int rc = flush(s, e);
+    if (rc < 0) {
+        return rc;
+    }
     before(s, sql);
     struct db_rows rows = {0};
-    int rc = s->engine->query(s, arena, sql, params, count, &rows, e);
+    rc = s->engine->query(s, arena, sql, params, count, &rows, e);
     s->lost = s->lost || (rc < 0 && s->fault.lost);
     after(s, sql);
     if (rc == 0 && ret != NULL) {
@@ -194,16 +232,27 @@ int db_begin(struct db_session *s, struct error *e)
 
 int db_commit(struct db_session *s, struct error *e)
 {
-    return db_exec(s, "COMMIT", e);
+    s->later = false;
+    if (s->unanswered == 0 || s->lost) {
+        return db_exec(s, "COMMIT", e);
+    }
+    int rc = queue(s, "COMMIT", NULL, 0, e);
+    rc = rc < 0 ? rc : flush(s, e);
+    after(s, "COMMIT");
+    return rc;
 }
 
 void db_rollback(struct db_session *s)
 {
-    if (s->handle == NULL || s->lost || !s->engine->in_transaction(s)) {
+    s->later = false;
+    if (s->handle == NULL || s->lost) {
         return;
     }
     struct db_fault fault = s->fault; /* what went wrong before is what the caller asks about */
-    db_exec(s, "ROLLBACK", NULL);
+    flush(s, NULL);
+    if (!s->lost && s->engine->in_transaction(s)) {
+        db_exec(s, "ROLLBACK", NULL);
+    }
     s->fault = fault;
 }
 

@@ -39,7 +39,7 @@ struct db_fault {
     bool waited;      /* limit_wait()'s time has passed */
 };
 
-/* Called before and after every statement that a session sends (`after` may be NULL): tests stop the world there. */
+/* Called before every statement that a session sends, and after every answer (`after` may be NULL): tests stop the world there. */
 struct db_trace {
     void (*before)(void *context, const char *sql);
     void *context;
@@ -82,6 +82,8 @@ struct db_session {
     char schema[64];       /* PostgreSQL: current_schema() when it was opened; "" elsewhere */
     struct db_fault fault; /* of the last failure */
     struct db_options options;
+    bool later;                      /* db_later() was said */
+    size_t unanswered;               /* statements that were queued and not answered yet */
     const struct db_work *restoring; /* restore(): what its transaction leaves as evidence */
 };
 
@@ -134,6 +136,11 @@ struct db_engine {
     /* One statement; parameters are $1, $2 … as text (NULL: SQL's NULL). ret may be NULL. */
     int (*query)(struct db_session *s, struct arena *arena, const char *sql,
                  const char *const *params, size_t count, struct db_rows *ret, struct error *e);
+    /* Like query without rows, but nobody waits for the answer: flush does, and tells the first failure of all; the
+     * server has then skipped what came after it. NULL: this engine waits for each. */
+    int (*queue)(struct db_session *s, const char *sql, const char *const *params, size_t count,
+                 struct error *e);
+    int (*flush)(struct db_session *s, struct error *e);
     const char *begin;           /* a transaction that is going to write */
     bool schema_in_transactions; /* CREATE, ALTER, DROP roll back; MariaDB commits at each */
     bool (*in_transaction)(const struct db_session *s);
@@ -225,6 +232,10 @@ int db_query(struct db_session *s, struct arena *arena, const char *sql, const c
 /* The first cell of the first row, NULL without a row. */
 int db_value(struct db_session *s, struct arena *arena, const char *sql, const char *const *params,
              size_t count, const char **ret, struct error *e);
+/* From here to the next db_commit() or db_rollback(), queries without `ret` may be sent without waiting for their answer, to
+ * save round trips: their failure is told by the next statement that waits, at the latest by db_commit(). Only within a
+ * transaction, where a failure undoes them all. */
+void db_later(struct db_session *s);
 /* A transaction that is going to write. Rolling back never fails: what cannot be reached is rolled back already. */
 int db_begin(struct db_session *s, struct error *e);
 int db_commit(struct db_session *s, struct error *e);

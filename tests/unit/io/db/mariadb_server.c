@@ -37,18 +37,21 @@ static int tell(const struct mariadb_server *server, const char *password, const
 static int up(struct mariadb_server *server, const char *password)
 {
     const char *dir = server->throwaway.dir;
-    char data[96], at[96], port[32], pid_file[96], log[96];
+    char data[96], at[96], port[32], pid_file[96], log[96], temporary[96];
     snprintf(data, sizeof(data), "--datadir=%s/data", dir);
     snprintf(at, sizeof(at), "--socket=%s/s", dir);
     snprintf(port, sizeof(port), "--port=%d", server->port);
     snprintf(pid_file, sizeof(pid_file), "--pid-file=%s/pid", dir);
     snprintf(log, sizeof(log), "%s/log", dir);
+    /* A server that starts empties its folder of temporary tables: two must not share one. */
+    snprintf(temporary, sizeof(temporary), "--tmpdir=%s/data", dir);
     const char *argv[] = {"/usr/sbin/mariadbd",
                           "--no-defaults",
                           data,
                           at,
                           port,
                           pid_file,
+                          temporary,
                           "--bind-address=127.0.0.1",
                           "--skip-name-resolve",
                           "--performance-schema=ON",
