@@ -439,6 +439,10 @@ def test_a_role_that_may_make_no_database_is_told_what_to_do(on_postgres):
         assert "ALTER ROLE … CREATEDB" in report["error"]["message"]
         assert "--clone-url" in report["error"]["message"]
         assert site.left_behind() == []
+        site.server.query(f"ALTER ROLE {role} CREATEDB")
+        status, report, _ = site.rehearse()
+        assert (status, report["error"]) == (0, None)
+        assert site.clones() == []
     finally:
         site.server.query(f"DROP OWNED BY {role}", site.name)
         site.server.query(f"DROP ROLE {role}")

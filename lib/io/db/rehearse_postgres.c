@@ -63,7 +63,7 @@ static int drop_database(struct db_session *s, const char *name, struct error *e
     for (int i = 0;; i++) {
         rc = db_query(s, s->arena,
                       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 "
-                      "AND pid <> pg_backend_pid()",
+                      "AND pid <> pg_backend_pid() AND pg_has_role(usesysid, 'MEMBER')",
                       &name, 1, NULL, e);
         rc = rc < 0 ? rc : db_exec(s, sql, e);
         bool in_use = rc < 0 && str_equal(s->fault.sqlstate, "55006");
@@ -234,6 +234,7 @@ static int end_dead(struct db_session *s, const char *run, struct error *e)
     return db_query(s, s->arena,
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "
                     "current_database() AND pid <> pg_backend_pid() AND "
+                    "pg_has_role(usesysid, 'MEMBER') AND "
                     "starts_with(application_name, left('lockstep ' || $1, 63))",
                     &run, 1, NULL, e);
 }

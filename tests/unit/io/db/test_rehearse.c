@@ -90,6 +90,8 @@ static void a_clone_is_a_copy_and_goes_with_its_directory(void **state UNUSED)
     struct rehearse_options options = {.live = &f.database, .format = FORMAT_MORPH};
     struct rehearsal *r = NULL;
     assert_int_equal(rehearse_begin(&f.act, &options, &r, &f.error), 0);
+    assert_true(rehearse_bytes(r) > 0);
+    assert_true(str_ends(rehearse_place(r), "/clone.db"));
     struct db_session s = {0};
     struct db_options how = {0};
     const char *rows = NULL;
