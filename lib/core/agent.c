@@ -232,6 +232,15 @@ static void instruction(struct agent_machine *m, const struct agent_event *event
 
 /* ---- acting ---- */
 
+/* The run is over: what waited, or would be begun again, is not begun any more. */
+static void cancel(struct agent_machine *m, struct entry *entry, int64_t now_ms,
+                   struct agent_effects *out)
+{
+    snprintf(m->text, sizeof(m->text), "it was not begun: run %s is over", entry->key.run);
+    set_refusal(m, E_CANCELLED, now_ms);
+    end(m, entry, &m->refusal, now_ms, out);
+}
+
 static void act(struct agent_machine *m, struct entry *entry, int64_t now_ms,
                 struct agent_effects *out)
 {
@@ -239,6 +248,10 @@ static void act(struct agent_machine *m, struct entry *entry, int64_t now_ms,
     assert(entry->number == 0);
     bool waited = entry->state == INSTRUCTION_WAITING;
     entry->attached = false;
+    if (entry->run->forget) {
+        cancel(m, entry, now_ms, out);
+        return;
+    }
     if (agent_table_acting(entry) != NULL) {
         entry->state = INSTRUCTION_WAITING;
         return;

@@ -77,7 +77,7 @@ enum agent_event_type {
     AGENT_EVENT_LOST, /* ATTACH found neither worker nor result; `once` says whether acting again could double it */
     AGENT_EVENT_FENCE, /* the controller's welcome: fence */
     AGENT_EVENT_CONNECTED, /* to the controller: everything that ended and was not forgotten is reported again */
-    AGENT_EVENT_FORGET, /* the controller has the run's end durable */
+    AGENT_EVENT_FORGET, /* the controller has the run's end durable: what acts may end, nothing of it begins */
 };
 struct agent_event {
     enum agent_event_type type;

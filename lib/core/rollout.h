@@ -105,7 +105,8 @@ enum event_type {
 };
 struct event {
     enum event_type type;
-    int64_t now_ms; /* wall clock, Unix milliseconds; never goes back within one life */
+    int64_t
+        now_ms; /* wall clock, Unix milliseconds; when it is set back, deadlines come later by as much */
     const struct record *record;   /* REPLAY; borrowed */
     struct step_key key;           /* OUTCOME */
     const struct outcome *outcome; /* OUTCOME; borrowed until the effects are carried out */

@@ -280,6 +280,25 @@ static void forgets_a_run_when_nothing_of_it_is_under_way(void **state)
     assert_string_equal(step((struct agent_event){.type = AGENT_EVENT_CONNECTED}), "");
 }
 
+static void begins_nothing_of_a_run_that_is_over(void **state)
+{
+    (void)state;
+    struct agent_event forget = {.type = AGENT_EVENT_FORGET, .key = key("a", 0, 0, 0)};
+    resume();
+    instruct(1, 1, 1);
+    durable(2);
+    instruct(1, 1, 2); /* waits for the first attempt */
+    assert_string_equal(durable(3), "");
+    instruct(1, 2, 1); /* its intent is not durable yet */
+    step(forget);
+    assert_string_equal(durable(4), "outcome:0.2#1");
+    assert_string_equal(acted(1, 1, OUTCOME_FAILED), "outcome:0.1#1 outcome:0.1#2");
+    assert_string_equal(durable(7), "failed:0.2#1 failed:0.1#1 failed:0.1#2");
+    assert_int_equal(last_report.code, E_CANCELLED);
+    assert_non_null(strstr(last_message, "run a is over"));
+    assert_string_equal(durable(7), "forget:0.0#0");
+}
+
 static void forgets_the_oldest_run_when_it_remembers_too_much(void **state)
 {
     (void)state;
@@ -360,6 +379,7 @@ int main(void)
                                         begin_test, end_test),
         cmocka_unit_test_setup_teardown(forgets_a_run_when_nothing_of_it_is_under_way, begin_test,
                                         end_test),
+        cmocka_unit_test_setup_teardown(begins_nothing_of_a_run_that_is_over, begin_test, end_test),
         cmocka_unit_test_setup_teardown(forgets_the_oldest_run_when_it_remembers_too_much,
                                         begin_test, end_test),
         cmocka_unit_test_setup_teardown(reports_all_that_ended_over_several_calls, begin_test,
