@@ -49,6 +49,7 @@ struct db_call {
     const char *home;      /* below it: what belongs to this database */
     int claim_fd;          /* proof that no other call is at work here; -1 */
     bool resumes;          /* act goes on with a run that was interrupted */
+    bool own_lock_only;    /* db_take_lock() and db_give_lock(): without the tool's */
     struct act act;        /* ready after db_claim() */
     struct progress progress;
 };

@@ -1,11 +1,19 @@
 /*
  * Owns `lockstep db up` and `down`: one lock around all of it, the plan made again under the lock, the run, the ledger
  * compared with what was planned, a checkpoint. It refuses to lose data that nobody has agreed to lose.
+ *
+ * With --delegate the way is cut where the application's own migrator has its turn:
+ *
+ *   both locks ── SQL … ── let go ──> Lockstep's lock alone ── one start of the migrator ── let go ──> both locks …
+ *
+ * The migrator wants the tool's lock for itself. For a moment between two parts nobody has a lock: each part begins with
+ * the ledger, which must say that exactly what was planned is left.
  */
 #include <inttypes.h>
 #include <string.h>
 
 #include "cli/db.h"
+#include "cli/db_delegate.h"
 #include "cli/db_run.h"
 #include "cli/output.h"
 #include "lib/base/str.h"
@@ -28,10 +36,12 @@ struct run {
         enum item_state state;
         int64_t ms;
     } * items;
-    size_t at; /* the item that runs */
+    struct strings delegate; /* the words of --delegate; none: not given */
+    size_t first;            /* the part that runs begins here, */
+    size_t at;               /* and this item of it runs */
+    bool over;               /* verified, with its checkpoint */
     int64_t begun_ms, started_ms;
     int64_t migrate_ms; /* all of them, under the lock */
-    bool locked;
 };
 
 /* ---- what is said while it runs ---- */
@@ -51,22 +61,26 @@ static void item_done(struct run *r)
     }
 }
 
+static void item_starts(struct run *r, size_t at, const char *text)
+{
+    r->at = at;
+    r->items[at].state = ITEM_RUNS;
+    r->started_ms = process_clock_ms();
+    char line[256];
+    snprintf(line, sizeof(line), "%zu of %zu  %s %s", at + 1, r->way.count, r->down ? "down" : "up",
+             text);
+    progress_show(&r->call.progress, line);
+}
+
 static void progress(struct act *act, uint64_t done, uint64_t total, const char *text)
 {
     struct run *r = act->shell;
     if (done > 0) {
         item_done(r);
     }
-    if (done >= total) {
-        return;
+    if (done < total) {
+        item_starts(r, r->first + (size_t)done, text);
     }
-    r->at = (size_t)done;
-    r->items[r->at].state = ITEM_RUNS;
-    r->started_ms = process_clock_ms();
-    char line[256];
-    snprintf(line, sizeof(line), "%" PRIu64 " of %" PRIu64 "  %s %s", done + 1, total,
-             r->down ? "down" : "up", text);
-    progress_show(&r->call.progress, line);
 }
 
 static size_t count_done(const struct run *r)
@@ -114,7 +128,7 @@ static int check_losses(struct run *r, struct error *e)
 static int check_delegated(const struct run *r, struct error *e)
 {
     const struct db_way *way = &r->way;
-    for (size_t i = 0; i < way->count; i++) {
+    for (size_t i = 0; r->delegate.count == 0 && i < way->count; i++) {
         if (!db_script(way, i)->delegated) {
             continue;
         }
@@ -122,10 +136,12 @@ static int check_delegated(const struct run *r, struct error *e)
             i == 0 ? "Run that migrator for this one"
                    : arena_printf(r->call.arena, "Go %s --to %s, run that migrator for this one",
                                   way->down ? "down" : "up", way->items[way->down ? i : i - 1].id);
-        return error_set(e, E_INVALID,
-                         "%s is not SQL: only the application's own migrator can run it; nothing "
-                         "has run. %s, then go on",
-                         db_script(way, i)->file, first);
+        return error_set(
+            e, E_INVALID,
+            "%s is not SQL: only the application's own migrator can run it; nothing "
+            "has run. %s, then go on; or let --delegate \"COMMAND {version}\" start it "
+            "at its place",
+            db_script(way, i)->file, first);
     }
     return 0;
 }
@@ -156,23 +172,81 @@ static int look_before(struct run *r, struct error *e)
 
 /* ---- under the lock ---- */
 
-static int migrate(struct run *r, struct error *e)
+static bool is_delegated(const struct run *r, size_t at)
+{
+    return at < r->way.count && db_script(&r->way, at)->delegated;
+}
+
+/* Where the part that begins at `first` ends: a run of SQL, or one start of the application's migrator. */
+static size_t end_of_part(const struct run *r)
+{
+    size_t end = r->first;
+    while (end < r->way.count && !is_delegated(r, end)) {
+        end++;
+    }
+    return end == r->first && end < r->way.count ? end + 1 : end;
+}
+
+static void item_failed(struct run *r, int rc)
+{
+    if (r->items[r->at].state == ITEM_RUNS) {
+        bool untouched = rc == E_CANCELLED || rc == E_TIMEOUT;
+        r->items[r->at].state = untouched ? ITEM_WAITS : ITEM_FAILED;
+        r->items[r->at].ms = process_clock_ms() - r->started_ms;
+    }
+}
+
+static int migrate(struct run *r, size_t end, struct error *e)
 {
     struct db_call *call = &r->call;
-    r->items = arena_array(call->arena, r->way.count, sizeof(*r->items));
     struct db_migrate_action action = {
         .database = call->ref,
         .format = (int)call->format->kind,
         .down = r->down,
-        .items = migration_items(call->arena, r->way.items, r->way.count, r->down)};
+        .items = migration_items(call->arena, r->way.items + r->first, end - r->first, r->down)};
     call->act.progress = progress;
     int64_t started = process_clock_ms();
     int rc = db_migrate(&call->act, &action, NULL, e);
-    r->migrate_ms = process_clock_ms() - started;
-    if (rc < 0 && r->items[r->at].state == ITEM_RUNS) {
-        bool untouched = rc == E_CANCELLED || rc == E_TIMEOUT;
-        r->items[r->at].state = untouched ? ITEM_WAITS : ITEM_FAILED;
-        r->items[r->at].ms = process_clock_ms() - r->started_ms;
+    r->migrate_ms += process_clock_ms() - started;
+    if (rc < 0) {
+        item_failed(r, rc);
+    }
+    return rc;
+}
+
+/* What the ledger leaves to be done is what was planned, from `first` on. */
+static int check_rest(struct run *r, size_t first, struct error *e)
+{
+    struct db_way left = {0};
+    struct db_look now = {0};
+    int rc = db_look_once(&r->call, &now, e);
+    rc = rc < 0 ? rc : db_way_find(&r->call, &now, r->down, r->to, &left, e);
+    if (rc < 0) {
+        return rc;
+    }
+    bool same = left.count == r->way.count - first;
+    for (size_t i = 0; same && i < left.count; i++) {
+        same = str_equal(left.items[i].id, r->way.items[first + i].id);
+    }
+    return same ? 0
+                : error_set(e, E_CONFLICT,
+                            "the ledger of database %s does not say that what was planned up to %s "
+                            "has run, and no more: %s. Look at lockstep db status",
+                            r->call.ref.name, db_script(&r->way, first - 1)->file,
+                            db_look_words(r->call.arena, &now));
+}
+
+static int run_delegate(struct run *r, struct error *e)
+{
+    const char *file = db_script(&r->way, r->first)->file;
+    item_starts(r, r->first, file);
+    int rc = db_delegate_run(&r->call, &r->delegate, &r->way.items[r->first], file, e);
+    r->migrate_ms += process_clock_ms() - r->started_ms;
+    rc = rc < 0 ? rc : check_rest(r, r->first + 1, e);
+    if (rc < 0) {
+        item_failed(r, rc);
+    } else {
+        item_done(r);
     }
     return rc;
 }
@@ -206,14 +280,53 @@ static int checkpoint(struct run *r, struct error *e)
     return act_db_checkpoint(&call->act, &a, e);
 }
 
-static int under_lock(struct run *r, struct error *e)
+static int under_lock(struct run *r, bool delegated, struct error *e)
 {
-    int rc = look_before(r, e); /* somebody may have been faster */
-    if (rc == 0 && r->way.count > 0) {
-        rc = migrate(r, e);
+    int rc = 0;
+    if (r->first > 0) {
+        rc = check_rest(r, r->first, e);
+    } else {
+        rc = look_before(r, e); /* somebody may have been faster */
+        r->items = rc == 0 ? arena_array(r->call.arena, r->way.count, sizeof(*r->items)) : NULL;
     }
-    rc = rc < 0 ? rc : verify(r, e);
+    if (rc < 0 || delegated != is_delegated(r, r->first)) {
+        return rc; /* the other locks are wanted by now: the next round takes them */
+    }
+    size_t end = end_of_part(r);
+    if (r->first < end) {
+        rc = delegated ? run_delegate(r, e) : migrate(r, end, e);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    r->first = end;
+    if (delegated || end < r->way.count) {
+        return 0;
+    }
+    rc = verify(r, e);
+    r->over = rc == 0;
     return rc < 0 ? rc : checkpoint(r, e);
+}
+
+/* One part, with the locks that it wants. */
+static int run_part(struct run *r, int *ret_released, struct error *e)
+{
+    struct db_call *call = &r->call;
+    bool delegated = is_delegated(r, r->first);
+    if (r->first > 0 && act_stopped(&call->act)) {
+        return error_set(e, E_CANCELLED, "stopped before %s",
+                         r->first < r->way.count ? db_script(&r->way, r->first)->file : "its end");
+    }
+    call->own_lock_only = delegated;
+    int rc = db_take_lock(call, e);
+    rc = rc < 0 ? rc : under_lock(r, delegated, e);
+    struct error second = {0};
+    *ret_released = db_give_lock(call, &second);
+    if (rc == 0 && *ret_released < 0) {
+        *e = second;
+        rc = *ret_released;
+    }
+    return rc;
 }
 
 static int work(struct run *r, struct error *e)
@@ -230,15 +343,9 @@ static int work(struct run *r, struct error *e)
         db_disclaim(call, idle);
         return rc;
     }
-    rc = db_take_lock(call, e);
-    if (rc == 0) {
-        rc = under_lock(r, e);
-    }
-    struct error second = {0};
-    int released = db_give_lock(call, &second);
-    if (rc == 0 && released < 0) {
-        *e = second;
-        rc = released;
+    int released = 0;
+    while (rc == 0 && !r->over) {
+        rc = run_part(r, &released, e);
     }
     /* What may have run, or may still run on the server, belongs to this run: the next call goes on with it. */
     db_disclaim(call, rc != E_UNKNOWN && rc != E_UNAVAILABLE && released == 0);
@@ -340,10 +447,14 @@ int db_run(struct context *c, bool down)
         return status;
     }
     r.to = db_folder_to(&r.call.folder, down, r.to);
+    struct error e = {0};
+    if (db_delegate_read(&r.call, args_text(&c->args, "delegate"), &r.delegate, &e) < 0) {
+        say_error(&e);
+        return CLI_WRONG_USE;
+    }
     if (args_flag(&c->args, "dry-run")) {
         return db_show_plan(&r.call, down, r.to);
     }
-    struct error e = {0};
     int rc = work(&r, &e);
     progress_end(&r.call.progress);
     if (rc < 0) {

@@ -319,6 +319,11 @@ static int say_holder(struct db_call *call, struct db_session *s, struct error *
     return rc;
 }
 
+static int lock_format(const struct db_call *call)
+{
+    return call->format != NULL && !call->own_lock_only ? (int)call->format->kind : FORMAT_NONE;
+}
+
 static int lock_once(struct db_call *call, struct error *e)
 {
     struct db_session s = {0};
@@ -330,7 +335,7 @@ static int lock_once(struct db_call *call, struct error *e)
         return rc;
     }
     struct db_lock_action lock = {
-        .database = call->ref, .format = (int)call->format->kind, .wait_ms = call->wait_ms};
+        .database = call->ref, .format = lock_format(call), .wait_ms = call->wait_ms};
     struct action action = {.db_lock = &lock};
     return act_db_lock(&call->act, &action, e);
 }
@@ -345,7 +350,7 @@ static int raise_fence(struct db_call *call, struct error *e)
     rc = rc < 0 ? rc : seen_fence(call, &s, &call->act.fence, e);
     if (rc == 0) {
         call->act.fence++;
-        rc = hold_ensure(&call->act, &s, &call->ref, (int)call->format->kind, &temporary, e);
+        rc = hold_ensure(&call->act, &s, &call->ref, lock_format(call), &temporary, e);
     }
     db_close(&s);
     return rc;
@@ -370,8 +375,7 @@ int db_give_lock(struct db_call *call, struct error *e)
     bool (*asked)(struct act *) = call->act.stopped;
     call->act.deadline_ms = MAX(deadline, act_now_ms() + RELEASE_MS);
     call->act.stopped = NULL; /* letting go is what a stop is for */
-    struct db_unlock_action unlock = {.database = call->ref,
-                                      .format = call->format != NULL ? (int)call->format->kind : 0};
+    struct db_unlock_action unlock = {.database = call->ref, .format = lock_format(call)};
     struct action action = {.db_unlock = &unlock};
     int rc = act_db_unlock(&call->act, &action, e);
     call->act.deadline_ms = deadline;

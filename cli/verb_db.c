@@ -100,6 +100,7 @@ static const struct option_spec run_options[] = {
     {"lossy", 0, "ok", "data may be lost, and what cannot be taken back may run"},
     {"dry-run", 0, NULL, "only show what would run, as `plan`"},
     {"release", 0, "NAME", "the release that this is, for the checkpoint (a digest of --dir)"},
+    {"delegate", 0, "COMMAND", "started for each .go of goose; {version}, {previous}: its numbers"},
     DB_OPTIONS_WHERE,
     DB_OPTIONS_FORMAT,
     DB_OPTIONS_FOLDER,
@@ -115,6 +116,9 @@ static const struct option_spec run_options[] = {
     "\n"                                                                                           \
     "What loses data, as far as its words show, is refused with a list before anything runs,\n"    \
     "unless --lossy ok is given.\n"                                                                \
+    "\n"                                                                                           \
+    "What is no SQL (goose's .go) is the application's own migrator's: --delegate starts it at\n"  \
+    "its place, without the tool's lock, and the ledger must show that it ran.\n"                  \
     "\n" ABOUT_STATE "\n"                                                                          \
     "--json: {run, database, format, direction, state, before, after, migrations: [{id,\n"         \
     "version, file, direction, …, state, ms}], error}, once, at the end\n"
