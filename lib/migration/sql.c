@@ -43,15 +43,45 @@ static void skip_block_comment(struct sql_reader *r)
     } while (depth > 0 && r->at < r->sql.len);
 }
 
+static bool is_line_comment(const struct sql_reader *r)
+{
+    if (r->mariadb && peek(r, 0) == '#') {
+        return true;
+    }
+    return peek(r, 0) == '-' && peek(r, 1) == '-' &&
+           (!r->mariadb || peek(r, 2) <= ' ' || peek(r, 2) == 127); /* -1: the end */
+}
+
+/* MariaDB's: no nesting; of an executable one only the opening and the version it wants. */
+static void skip_plain_comment(struct sql_reader *r)
+{
+    bool executable = peek(r, 2) == '!' || (peek(r, 2) == 'M' && peek(r, 3) == '!');
+    r->at += peek(r, 2) == 'M' && executable ? 4 : executable ? 3 : 2;
+    if (executable) {
+        while (peek(r, 0) >= '0' && peek(r, 0) <= '9') {
+            r->at++;
+        }
+        return;
+    }
+    while (r->at < r->sql.len && !(peek(r, 0) == '*' && peek(r, 1) == '/')) {
+        r->at++;
+    }
+    r->at = MIN(r->at + 2, r->sql.len);
+}
+
 static void skip_blanks(struct sql_reader *r)
 {
     for (;;) {
         if (is_blank(peek(r, 0))) {
             r->at++;
-        } else if (peek(r, 0) == '-' && peek(r, 1) == '-') {
-            while (r->at < r->sql.len && peek(r, 0) != '\n' && peek(r, 0) != '\r') {
+        } else if (is_line_comment(r)) {
+            while (r->at < r->sql.len && peek(r, 0) != '\n' && (r->mariadb || peek(r, 0) != '\r')) {
                 r->at++;
             }
+        } else if (r->mariadb && peek(r, 0) == '/' && peek(r, 1) == '*') {
+            skip_plain_comment(r);
+        } else if (r->mariadb && peek(r, 0) == '*' && peek(r, 1) == '/') {
+            r->at += 2; /* an executable one ends */
         } else if (peek(r, 0) == '/' && peek(r, 1) == '*') {
             skip_block_comment(r);
         } else {
@@ -121,7 +151,10 @@ struct sql_token sql_next(struct sql_reader *r)
     if (c < 0) {
         return (struct sql_token){.kind = SQL_END};
     }
-    if ((c == 'e' || c == 'E') && peek(r, 1) == '\'') {
+    if (r->mariadb && (c == '\'' || c == '"')) {
+        return (struct sql_token){SQL_TEXT, take_quoted(r, true), false};
+    }
+    if (!r->mariadb && (c == 'e' || c == 'E') && peek(r, 1) == '\'') {
         r->at++;
         return (struct sql_token){SQL_TEXT, take_quoted(r, true), false};
     }
@@ -131,7 +164,7 @@ struct sql_token sql_next(struct sql_reader *r)
     if (c == '"' || c == '`') {
         return (struct sql_token){SQL_WORD, take_quoted(r, false), true};
     }
-    if (c == '$' && dollar_quote(r) > 0) {
+    if (c == '$' && !r->mariadb && dollar_quote(r) > 0) {
         return (struct sql_token){SQL_DOLLAR, take_dollar(r, dollar_quote(r)), false};
     }
     size_t from = r->at++;

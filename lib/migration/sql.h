@@ -1,7 +1,7 @@
 /*
  * SQL as words: just enough to step over comments, strings and quoted bodies. Not a parser: it never says that a
  * text is right. PostgreSQL's lexical rules (https://www.postgresql.org/docs/15/sql-syntax-lexical.html), plus
- * backquoted names.
+ * backquoted names; or MariaDB's (https://mariadb.com/kb/en/comment-syntax/, /string-literals/).
  */
 #ifndef LOCKSTEP_MIGRATION_SQL_H
 #define LOCKSTEP_MIGRATION_SQL_H
@@ -28,6 +28,9 @@ struct sql_token {
 struct sql_reader {
     struct bytes sql;
     size_t at;
+    bool
+        mariadb; /* backslashes escape, "…" is a string, # is a comment, comments do not nest, nothing stands in $$; what
+                     is in an executable comment is text as any other */
 };
 
 /* The next token; blanks and comments (nested ones too) are stepped over. An unterminated quote or comment goes to

@@ -369,7 +369,7 @@ void script_read(struct arena *arena, struct bytes sql, enum db_engine_kind engi
 {
     *ret = (struct script){0};
     struct scan s = {.arena = arena, .sql = sql, .engine = engine, .line = 1, .script = ret};
-    struct sql_reader reader = {.sql = sql};
+    struct sql_reader reader = {.sql = sql, .mariadb = engine == DB_MARIADB};
     for (;;) {
         struct sql_token token = sql_next(&reader);
         if (token.kind == SQL_END) {

@@ -10,6 +10,7 @@
 #include "lib/io/db/actions.h"
 #include "lib/io/db/fingerprint.h"
 #include "lib/io/db/mariadb.h"
+#include "lib/io/db/script.h"
 #include "lib/io/platform/files.h"
 
 static struct mariadb_target parse(struct arena *arena, const char *url)
@@ -489,6 +490,39 @@ static void tables_that_were_half_made_are_made(void **state)
     fixture_end(f);
 }
 
+/* The runner cuts scripts itself: by this server's rules, not by another one's. */
+static void scripts_are_cut_by_the_servers_rules(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_mariadb(f);
+    static const char *const scripts[] = {
+        "CREATE TABLE a (x varchar(40)); CREATE TABLE b (x int);",
+        "INSERT INTO a SELECT 'it\\'s; 1'; INSERT INTO b VALUES (1);",
+        "INSERT INTO a SELECT \"b;\\\"c'\"; INSERT INTO b VALUES (2);",
+        "INSERT INTO b VALUES (3); # don't; stop\nINSERT INTO b VALUES (4);",
+        "/* not /* nested; */ INSERT INTO b SELECT 4--1; INSERT INTO b VALUES (6);",
+        "/*!40101 INSERT INTO a VALUES ('exec;') */; INSERT INTO b VALUES (7);",
+        "INSERT INTO a SELECT '$$;'; INSERT INTO a SELECT '$$'; INSERT INTO b VALUES (8);",
+        "CREATE PROCEDURE p() BEGIN IF 1 THEN SELECT 1; END IF; INSERT INTO b VALUES (9); END;\n"
+        "CALL p(); -- the end; of it"};
+    struct migration_item items[ARRAY_SIZE(scripts)];
+    for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
+        items[i] = fixture_item(f, (int64_t)i, arena_printf(&f->arena, "odd_%zu", i), scripts[i]);
+        struct script script;
+        script_read(&f->arena,
+                    (struct bytes){.data = (const uint8_t *)scripts[i], .len = strlen(scripts[i])},
+                    DB_MARIADB, &script);
+        assert_int_equal(script.count, i == 6 ? 3 : 2);
+    }
+    assert_ok(fixture_migrate(f, &f->act, false, items, ARRAY_SIZE(items)));
+    assert_string_equal(fixture_value(f, "SELECT GROUP_CONCAT(x ORDER BY x SEPARATOR '|') FROM a"),
+                        "$$|$$;|b;\"c'|exec;|it's; 1");
+    assert_string_equal(fixture_value(f, "SELECT GROUP_CONCAT(x ORDER BY x) FROM b"),
+                        "1,2,3,4,5,6,7,8,9");
+    fixture_end(f);
+}
+
 /* ---- backup, restore, the schema as data ---- */
 
 static const char rich[] =
@@ -700,6 +734,7 @@ static int run(void)
         cmocka_unit_test(a_transaction_is_seen_as_the_server_has_it),
         cmocka_unit_test(a_server_that_goes_is_lost_and_waited_for),
         cmocka_unit_test(tables_that_were_half_made_are_made),
+        cmocka_unit_test(scripts_are_cut_by_the_servers_rules),
         cmocka_unit_test(a_restored_database_is_the_one_that_was_backed_up),
         cmocka_unit_test(a_restore_that_breaks_says_what_stands),
         cmocka_unit_test(every_change_is_seen_and_its_reverse_too),
