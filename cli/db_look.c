@@ -4,22 +4,13 @@
 
 #include "cli/db.h"
 #include "lib/base/str.h"
+#include "lib/io/db/fingerprint.h"
 
 /* Tables that are no data of the application's. */
-static bool is_ours_or_the_tools(const struct db_call *call, const char *name)
+static bool is_ours_or_the_tools(const struct db_session *s, const char *name)
 {
-    static const char *const names[] = {
-        "db_migrations",     "db_lock",        "db_config_migrations",
-        "schema_migrations", "schema_lock",    "goose_db_version",
-        "goose_lock",        "migration_logs", "sqlite_sequence"};
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        if (str_equal(name, names[i])) {
-            return true;
-        }
-    }
-    const char *ledger = call->ref.ledger;
-    const char *dot = ledger != NULL ? strrchr(ledger, '.') : NULL;
-    return str_starts(name, "lockstep_") || str_equal(name, dot != NULL ? dot + 1 : ledger);
+    return str_starts(name, "lockstep_") || str_equal(name, "sqlite_sequence") ||
+           db_fingerprint_is_tools(s, name);
 }
 
 static int look_for_tables(struct db_call *call, struct db_session *s, struct db_look *look,
@@ -38,7 +29,7 @@ static int look_for_tables(struct db_call *call, struct db_session *s, struct db
     int rc = db_query(s, call->arena, sql, NULL, 0, &rows, e);
     look->bare = true;
     for (size_t i = 0; rc == 0 && i < rows.count; i++) {
-        look->bare = look->bare && is_ours_or_the_tools(call, db_cell(&rows, i, 0));
+        look->bare = look->bare && is_ours_or_the_tools(s, db_cell(&rows, i, 0));
     }
     return rc;
 }

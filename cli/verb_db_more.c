@@ -42,10 +42,10 @@ const struct verb verb_db_backup = {
     .usage = "--url URL --to FILE",
     .summary = "write a backup that is proved to be whole",
     .about =
-        "Writes the database into a file (pg_dump's archive, SQLite's own copy) without "
-        "Lockstep's\n"
-        "tables and without the rows of a tool's lock, reads it back, and only then gives it its\n"
-        "name. A file that is there is never written over.\n"
+        "Writes the database into a file (pg_dump's archive, mariadb-dump's SQL, SQLite's own\n"
+        "copy) without Lockstep's tables and without the rows of a tool's lock, reads it back, "
+        "and\n"
+        "only then gives it its name. A file that is there is never written over.\n"
         "\n"
         "--json: {database, path, bytes, sha256}\n",
     .example = "  lockstep db backup --url postgres://mm@db1/chat --to chat.backup\n",
@@ -69,12 +69,11 @@ const struct verb verb_db_restore = {
     .usage = "--url URL --format FORMAT --from FILE --yes",
     .summary = "make a database what a backup holds",
     .about =
-        "Puts back what `backup` wrote: what is in the database now goes. The file is proved "
-        "whole\n"
-        "before anything is dropped, and it is one transaction: killed at any moment, the "
-        "database\n"
-        "is either the old one or the new one. Lockstep's own tables stay, its fence never goes\n"
-        "back. Stop the application first.\n"
+        "Puts back what `backup` wrote: what is in the database now goes. The file is proved\n"
+        "whole before anything is dropped. On PostgreSQL and SQLite it is one transaction: killed\n"
+        "at any moment, the database is either the old one or the new one. On MariaDB it says\n"
+        "when it is half-done, and the same command again does it from its beginning. Lockstep's\n"
+        "own tables stay, its fence never goes back. Stop the application first.\n"
         "\n"
         "--json: {database, path, applied}\n",
     .example =
@@ -131,9 +130,10 @@ const struct verb verb_db_export_plan = {
     .summary = "write the SQL of a way into one file",
     .about =
         "Writes the way between two versions of a directory into one file, both directions of it,\n"
-        "each text with its digest; no database is asked. --plan FILE of plan, up and down takes "
-        "it\n"
-        "instead of --dir, and refuses it when a text was changed. --mattermost writes the JSON\n"
+        "each text with its digest; no database is asked. --plan FILE takes it instead of --dir\n"
+        "(in plan, up, down, rehearse, retry, mark-applied and mark-reverted), and refuses it "
+        "when\n"
+        "a text was changed. --mattermost writes the JSON\n"
         "that `mattermost db downgrade` reads.\n"
         "\n"
         "--json: {path, format, direction, migrations}\n",

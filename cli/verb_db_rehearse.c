@@ -25,7 +25,7 @@ const struct verb verb_db_rehearse = {
         "the clone what `up`, or the way to --to, would run, and goes back. Of each migration it\n"
         "prints how long it took, which locks made others wait, which tables it wrote anew, and\n"
         "what the way back does not restore: of the schema, the number of rows, and the values.\n"
-        "The database itself is only read.\n"
+        "The database itself is only read. PostgreSQL and SQLite; MariaDB is refused.\n"
         "\n"
         "The clone is removed at the end. When the command is killed, the next rehearsal removes\n"
         "it; nothing is ever removed that no rehearsal made.\n"
@@ -33,10 +33,9 @@ const struct verb verb_db_rehearse = {
         "Ends with 1 when a migration failed, with 6 when something was not restored.\n"
         "\n"
         "--json: {database, format, direction, state, at, clone: {name, bytes, ms},\n"
-        "migrations: [{id,\n"
-        "up: {file, sha256, state, ms, locks: [{table, mode}], rewritten: [{table, bytes}]}, "
-        "down:\n"
-        "the same, not_restored}], not_compared, ms: {up, down}, error}\n",
+        "migrations: [{id, up: {file, sha256, state, ms, locks: [{table, mode}],\n"
+        "rewritten: [{table, bytes}]}, down: the same, not_restored}], not_compared,\n"
+        "ms: {up, down}, error}\n",
     .example =
         "  lockstep db rehearse --url postgres://mm@db1/chat --format morph --dir migrations\n",
     .options = rehearse_options,

@@ -155,20 +155,6 @@ uint32_t layout_member(const struct layout *l, uint32_t phase, uint32_t i)
     return p->scope == PHASE_ONCE ? l->on[phase].slots[0] : l->sets[p->node_set].slots[i];
 }
 
-uint32_t rollout_place_index(const struct plan *plan, const char *place)
-{
-    assert(plan != NULL && place != NULL);
-    if (str_equal(place, PLAN_CONTROLLER)) {
-        return ROLLOUT_PLACE_CONTROLLER;
-    }
-    for (size_t i = 0; i < plan->nodes.count; i++) {
-        if (str_equal(LIST_AT(&plan->nodes, const struct plan_node, i)->name, place)) {
-            return (uint32_t)i;
-        }
-    }
-    return ROLLOUT_PLACE_UNKNOWN;
-}
-
 const char *rollout_place_name(const struct plan *plan, uint32_t place)
 {
     assert(plan != NULL);

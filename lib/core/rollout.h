@@ -176,8 +176,7 @@ size_t rollout_under_way(const struct rollout *r);
 /* Why the run is not RUNNING (or soon will not be), for people; NULL when there is nothing to say. */
 const char *rollout_why(const struct rollout *r);
 #define ROLLOUT_PLACE_UNKNOWN (UINT32_MAX - 1)
-/* ROLLOUT_PLACE_UNKNOWN when the plan has no such place. The first is linear in the nodes, the second logarithmic. */
-uint32_t rollout_place_index(const struct plan *plan, const char *place);
+/* ROLLOUT_PLACE_UNKNOWN when the plan has no such place. Logarithmic in the nodes. */
 uint32_t rollout_find_place(const struct rollout *r, const char *place);
 const char *rollout_place_name(const struct plan *plan, uint32_t place);
 

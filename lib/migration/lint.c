@@ -373,10 +373,3 @@ void sql_lint_script(struct arena *arena, struct bytes sql, struct sql_lint *ret
         qsort(ret->traps, ret->traps_count, sizeof(*ret->traps), by_line);
     }
 }
-
-const char *migration_lossy(struct arena *arena, struct bytes sql)
-{
-    struct sql_lint lint;
-    sql_lint_script(arena, sql, &lint);
-    return lint.lossy;
-}

@@ -159,7 +159,4 @@ int migration_until(struct arena *arena, const struct migration_format *format,
 void migration_script_facts(struct arena *arena, struct bytes sql, bool whole,
                             struct migration_script *script);
 
-/* What a script loses, in words; NULL when nothing was seen (lint.h knows more of it). */
-const char *migration_lossy(struct arena *arena, struct bytes sql);
-
 #endif

@@ -122,8 +122,6 @@ void way_hops(struct compiler *c, const char *from);
 const struct release_spec *release_of(const struct compiler *c, const char *version);
 /* The schema number of a release for a database; -1 when it says none. */
 int64_t schema_of(const struct compiler *c, const char *version, const char *database);
-const struct migration_set *known_set(const struct inventory *inventory, const char *version,
-                                      const char *database);
 /* What some migrations lose in one direction, in words, or NULL. */
 const char *lossy_items(struct compiler *c, const struct migration *items, size_t count, bool down);
 /* What a hop's migrations of a database lose, in words, or NULL. */
@@ -150,8 +148,6 @@ bool when_holds(struct compiler *c, const struct when_spec *when, const struct h
 bool extra_holds(struct compiler *c, const struct extra_step *step, size_t hop,
                  const char **ret_why);
 void extra_left_out(struct compiler *c);
-/* Has the hop this point at all, and if not: why. */
-bool point_is_there(const struct compiler *c, enum step_point point, size_t hop);
 /* Whether the step can be a step of a phase of these members. */
 bool extra_is_inline(const struct compiler *c, const struct extra_step *step,
                      const struct members *members);

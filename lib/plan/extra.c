@@ -19,7 +19,7 @@ static int side_of(const struct extra_step *step)
     return step->after != POINT_NONE ? SLOT_AFTER : SLOT_BEFORE;
 }
 
-bool point_is_there(const struct compiler *c, enum step_point point, size_t hop)
+static bool point_is_there(const struct compiler *c, enum step_point point, size_t hop)
 {
     bool rolling = c->plan->strategy == STRATEGY_ROLLING;
     switch (point) {

@@ -18,8 +18,8 @@ int64_t schema_of(const struct compiler *c, const char *version, const char *dat
     return text != NULL && str_to_u64(text, INT64_MAX, &value) ? (int64_t)value : -1;
 }
 
-const struct migration_set *known_set(const struct inventory *inventory, const char *version,
-                                      const char *database)
+static const struct migration_set *known_set(const struct inventory *inventory, const char *version,
+                                             const char *database)
 {
     for (size_t i = 0; version != NULL && i < inventory->release_count; i++) {
         const struct known_release *r = &inventory->releases[i];

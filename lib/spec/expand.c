@@ -18,7 +18,6 @@ struct expander {
     struct arena *arena;
     expand_lookup *lookup;
     const void *context;
-    bool partly;
     struct error *e;
 };
 
@@ -45,19 +44,10 @@ static int put_reference(struct expander *x, const char **s, struct buf *out)
             text_quote(x->arena, *s));
     }
     const char *value = x->lookup(x->context, name);
-    if (value == NULL && !x->partly) {
+    if (value == NULL) {
         return error_set(x->e, E_INVALID, "${%s} has no value here; known are " KNOWN, name);
     }
-    if (value == NULL) {
-        buf_append(out, *s, (size_t)(end - *s));
-    } else {
-        for (; *value != '\0'; value++) {
-            if (x->partly && value[0] == '$' && value[1] == '{') {
-                buf_putc(out, '$');
-            }
-            buf_putc(out, *value);
-        }
-    }
+    buf_puts(out, value);
     *s = end;
     return 0;
 }
@@ -72,7 +62,7 @@ static int expand(struct expander *x, const char *text, const char **ret)
     buf_init(&out, x->arena, LIMIT_TEXT_BYTES);
     for (const char *s = text; *s != '\0';) {
         if (str_starts(s, "$${")) {
-            buf_puts(&out, x->partly ? "$${" : "${");
+            buf_puts(&out, "${");
             s += 3;
         } else if (str_starts(s, "${")) {
             int r = put_reference(x, &s, &out);
@@ -94,14 +84,7 @@ static int expand(struct expander *x, const char *text, const char **ret)
 int expand_text(struct arena *arena, const char *text, expand_lookup *lookup, const void *context,
                 const char **ret, struct error *e)
 {
-    struct expander x = {arena, lookup, context, false, e};
-    return expand(&x, text, ret);
-}
-
-int expand_text_partly(struct arena *arena, const char *text, expand_lookup *lookup,
-                       const void *context, const char **ret, struct error *e)
-{
-    struct expander x = {arena, lookup, context, true, e};
+    struct expander x = {arena, lookup, context, e};
     return expand(&x, text, ret);
 }
 
@@ -160,10 +143,6 @@ static int settle_number(struct expander *x, const struct field *f, const char *
     if (r < 0 || text == NULL) {
         return r;
     }
-    if (x->partly && strstr(text, "${") != NULL) {
-        *(const char **)(out + f->text_offset) = text;
-        return 0;
-    }
     uint64_t value;
     if (!str_to_u64(text, (uint64_t)field_max(f), &value) || (int64_t)value < f->min) {
         return error_set(x->e, E_INVALID, "%s should be a number from %lld to %lld, found %s",
@@ -221,14 +200,7 @@ static int copy_struct(struct expander *x, const struct shape *shape, const void
 int expand_shape(struct arena *arena, const struct shape *shape, const void *in,
                  expand_lookup *lookup, const void *context, void *out, struct error *e)
 {
-    struct expander x = {arena, lookup, context, false, e};
-    return copy_struct(&x, shape, in, out);
-}
-
-int expand_shape_partly(struct arena *arena, const struct shape *shape, const void *in,
-                        expand_lookup *lookup, const void *context, void *out, struct error *e)
-{
-    struct expander x = {arena, lookup, context, true, e};
+    struct expander x = {arena, lookup, context, e};
     return copy_struct(&x, shape, in, out);
 }
 

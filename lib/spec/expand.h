@@ -20,14 +20,6 @@ int expand_text(struct arena *arena, const char *text, expand_lookup *lookup, co
  * lists too. */
 int expand_shape(struct arena *arena, const struct shape *shape, const void *in,
                  expand_lookup *lookup, const void *context, void *out, struct error *e);
-/* The same for one of several passes: what `lookup` answers NULL for stays a reference, `$${` stays
- * as it is, and a
- * `${` inside an answer is escaped, so that the last pass (one of the two above) takes neither for
- * a reference. */
-int expand_text_partly(struct arena *arena, const char *text, expand_lookup *lookup,
-                       const void *context, const char **ret, struct error *e);
-int expand_shape_partly(struct arena *arena, const struct shape *shape, const void *in,
-                        expand_lookup *lookup, const void *context, void *out, struct error *e);
 /* Calls `seen` for every reference in every string of `in`: for checks before anything runs.
  * `field` is the address that marks_find() knows; name is NULL for a reference that is not closed
  * or not a name. Names live in `arena`. */

@@ -132,7 +132,6 @@ struct yaml_documents yaml_read(struct arena *arena, const char *file, const cha
 /* The scalar under a top-level key ("kind", "lockstep"), or NULL; its place in *ret_mark when not
  * NULL. */
 const char *yaml_peek(const struct yaml_document *document, const char *key, struct mark *ret_mark);
-struct mark yaml_mark(const struct yaml_document *document);
 
 /* Fills `out` (shape->size bytes, zeroed) and the marks. Every mistake is a complaint; what is
  * right is filled. */

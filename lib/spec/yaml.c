@@ -420,8 +420,3 @@ const char *yaml_peek(const struct yaml_document *document, const char *key, str
     }
     return value->text;
 }
-
-struct mark yaml_mark(const struct yaml_document *document)
-{
-    return document->mark;
-}

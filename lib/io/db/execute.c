@@ -326,7 +326,8 @@ static int run_transaction(struct execute *x, size_t at, struct error *e)
 
 /* ---- a unit that stands alone ---- */
 
-const char *execute_index_text(struct arena *arena, const struct db_index_state *state)
+/* "none", "valid ID", "invalid ID". */
+static const char *index_text(struct arena *arena, const struct db_index_state *state)
 {
     return state->exists
                ? arena_printf(arena, "%s %s", state->valid ? "valid" : "invalid", state->id)
@@ -343,7 +344,7 @@ int execute_state(struct execute *x, const struct unit *unit, const char **ret, 
     if (unit->index.name != NULL && s->engine->index_state != NULL) {
         struct db_index_state state = {0};
         int rc = s->engine->index_state(s, x->arena, &unit->index, &state, e);
-        *ret = execute_index_text(x->arena, &state);
+        *ret = index_text(x->arena, &state);
         return rc;
     }
     return s->engine->schema_state != NULL ? s->engine->schema_state(s, x->arena, ret, e) : 0;
@@ -357,8 +358,7 @@ int execute_clean(struct execute *x, const struct unit *unit, const char *state,
     }
     struct db_index_state now = {0};
     int rc = s->engine->index_state(s, x->arena, &unit->index, &now, e);
-    if (rc < 0 || !now.exists || now.valid ||
-        str_equal(execute_index_text(x->arena, &now), state)) {
+    if (rc < 0 || !now.exists || now.valid || str_equal(index_text(x->arena, &now), state)) {
         return rc;
     }
     act_log(x->act, "%s: dropping the invalid index %s, which it left", place_of(x, unit),

@@ -47,7 +47,4 @@ int execute_clean(struct execute *x, const struct unit *unit, const char *state,
 /* Notes that a person is asked, and says it: E_UNKNOWN. */
 int execute_ask(struct execute *x, const struct unit *unit, const char *why, struct error *e);
 
-/* "none", "valid ID", "invalid ID". */
-const char *execute_index_text(struct arena *arena, const struct db_index_state *state);
-
 #endif

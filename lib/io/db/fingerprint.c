@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "lib/base/buf.h"
 #include "lib/base/str.h"
@@ -17,8 +18,25 @@
 #define SHOWN_BEFORE    40  /* of what is the same, before the first byte that is not */
 
 const char *const db_fingerprint_tool_tables[] = {
-    "db_migrations",    "db_lock",    "db_config_migrations", "schema_migrations",
-    "goose_db_version", "goose_lock", "migration_logs",       NULL};
+    "db_migrations",     "db_lock",        "db_config_migrations",
+    "schema_migrations", "schema_lock",    "goose_db_version",
+    "goose_lock",        "migration_logs", NULL};
+
+static bool same_table(const struct db_session *s, const char *a, const char *b)
+{
+    return s->engine->kind == DB_SQLITE ? strcasecmp(a, b) == 0 : str_equal(a, b);
+}
+
+bool db_fingerprint_is_tools(const struct db_session *s, const char *table)
+{
+    for (const char *const *name = db_fingerprint_tool_tables; *name != NULL; name++) {
+        if (same_table(s, *name, table)) {
+            return true;
+        }
+    }
+    const char *dot = s->ledger != NULL ? strrchr(s->ledger, '.') : NULL;
+    return s->ledger != NULL && same_table(s, dot != NULL ? dot + 1 : s->ledger, table);
+}
 
 /* ---- SQL on one line ---- */
 

@@ -56,6 +56,8 @@ int db_fingerprint_of(struct db_session *s, struct arena *arena, const char *rel
 
 /* Tables that migration tools keep for themselves; ends with NULL. A session's own ledger name (s->ledger) is one more. */
 extern const char *const db_fingerprint_tool_tables[];
+/* Is `table` (without its schema) one of them, or the session's own ledger? */
+bool db_fingerprint_is_tools(const struct db_session *s, const char *table);
 /* SQL on one line: comments go, runs of blanks become one, blanks beside ( ) , and ; go; strings and quoted names stay.
  * `bodies`: the same inside of dollar quotes, which else stay as they are. */
 const char *db_fingerprint_normalise(struct arena *arena, const char *sql, bool bodies);

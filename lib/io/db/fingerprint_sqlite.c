@@ -151,15 +151,6 @@ static void add_table(struct reading *r, const char *table, const char *sql)
     add(r, "table", table, p); /* WITHOUT ROWID, STRICT */
 }
 
-static bool is_tools(const struct db_session *s, const char *table)
-{
-    bool found = s->ledger != NULL && strcasecmp(s->ledger, table) == 0;
-    for (const char *const *name = db_fingerprint_tool_tables; *name != NULL && !found; name++) {
-        found = strcasecmp(*name, table) == 0;
-    }
-    return found;
-}
-
 /* Tables that a virtual table keeps its data in are not the application's; neither is what has no text (the index of a
  * constraint). */
 static const char objects_sql[] =
@@ -180,7 +171,7 @@ int sqlite_objects(struct db_session *s, struct arena *arena, struct db_object *
     for (size_t i = 0; i < rows.count; i++) {
         const char *kind = db_cell(&rows, i, 0);
         const char *table = db_cell(&rows, i, 2);
-        if (is_tools(s, table)) {
+        if (db_fingerprint_is_tools(s, table)) {
             continue;
         }
         if (str_equal(kind, "table")) {

@@ -11,6 +11,7 @@
 
 #include "lib/base/str.h"
 #include "lib/io/db/db.h"
+#include "lib/io/db/fingerprint.h"
 #include "lib/io/db/migrate.h"
 #include "lib/io/db/rehearse_parts.h"
 
@@ -120,7 +121,7 @@ static void look_at_locks(struct walk *w)
                                         &w->touched_capacity, sizeof(*w->touched.ids));
             w->touched.ids[w->touched.count++] = db_cell(&rows, i, 0);
         }
-        if (strength > 0 && !rehearse_is_tools(&r->clone, db_cell(&rows, i, 3))) {
+        if (strength > 0 && !db_fingerprint_is_tools(&r->clone, db_cell(&rows, i, 3))) {
             add_lock(w, db_cell(&rows, i, 1), strength);
         }
     }

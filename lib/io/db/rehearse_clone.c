@@ -29,17 +29,6 @@
 
 static const struct rehearse_engine *const engines[] = {&rehearse_postgres, &rehearse_sqlite};
 
-bool rehearse_is_tools(const struct db_session *s, const char *table)
-{
-    for (size_t i = 0; db_fingerprint_tool_tables[i] != NULL; i++) {
-        if (str_equal(db_fingerprint_tool_tables[i], table)) {
-            return true;
-        }
-    }
-    const char *dot = s->ledger != NULL ? strrchr(s->ledger, '.') : NULL;
-    return str_equal(dot != NULL ? dot + 1 : s->ledger, table);
-}
-
 const struct database_ref *rehearse_clone(const struct rehearsal *r)
 {
     return &r->ref;

@@ -98,7 +98,4 @@ int rehearse_state_compare(struct arena *arena, const struct rehearse_state *was
 const struct rehearse_table *rehearse_table_find(const struct rehearse_state *state,
                                                  const char *id);
 
-/* A tool's ledger or lock, or the database's own ledger: no data of the application's. */
-bool rehearse_is_tools(const struct db_session *s, const char *table);
-
 #endif

@@ -9,6 +9,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/str.h"
+#include "lib/io/db/fingerprint.h"
 #include "lib/io/db/postgres.h"
 #include "lib/io/db/rehearse_parts.h"
 #include "lib/io/platform/files.h"
@@ -395,7 +396,7 @@ static int tables(struct db_session *s, struct arena *arena, struct rehearse_tab
     struct rehearse_table *list = arena_array(arena, MAX(rows.count, 1), sizeof(*list));
     size_t count = 0;
     for (size_t i = 0; i < rows.count; i++) {
-        if (!rehearse_is_tools(s, db_cell(&rows, i, 2))) {
+        if (!db_fingerprint_is_tools(s, db_cell(&rows, i, 2))) {
             list[count++] = (struct rehearse_table){
                 .id = db_cell(&rows, i, 0),
                 .name = db_cell(&rows, i, 1),

@@ -9,6 +9,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/str.h"
+#include "lib/io/db/fingerprint.h"
 #include "lib/io/db/rehearse_parts.h"
 #include "lib/io/db/sqlite.h"
 
@@ -70,7 +71,7 @@ static int tables(struct db_session *s, struct arena *arena, struct rehearse_tab
     size_t count = 0;
     for (size_t i = 0; i < rows.count; i++) {
         const char *name = db_cell(&rows, i, 0);
-        if (!rehearse_is_tools(s, name)) {
+        if (!db_fingerprint_is_tools(s, name)) {
             list[count++] = (struct rehearse_table){
                 .id = name, .name = name, .storage = "", .bytes = bytes, .has_rows = true};
         }

@@ -6,13 +6,15 @@
 
 #include <cmocka.h>
 
-#include "lib/migration/migration.h"
+#include "lib/migration/lint.h"
 
 static struct arena arena;
 
 static const char *lossy(const char *sql)
 {
-    return migration_lossy(&arena, (struct bytes){(const uint8_t *)sql, strlen(sql)});
+    struct sql_lint lint;
+    sql_lint_script(&arena, (struct bytes){(const uint8_t *)sql, strlen(sql)}, &lint);
+    return lint.lossy;
 }
 
 static void names_what_is_lost(void **state UNUSED)
