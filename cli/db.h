@@ -153,6 +153,8 @@ int db_look_open(struct db_call *call, struct db_session *s, struct error *e);
 int db_look(struct db_call *call, struct db_session *s, struct db_look *ret, struct error *e);
 /* Open, look, close. */
 int db_look_once(struct db_call *call, struct db_look *ret, struct error *e);
+/* The same for a plan: a file of SQLite's that `up` would make is an empty database. */
+int db_look_ahead(struct db_call *call, struct db_look *ret, struct error *e);
 /* "128 applied, the newest is 128 create_posts" */
 const char *db_look_words(struct arena *arena, const struct db_look *look);
 /* "000007_x.up.sql was begun …": what stands there, one sentence without its end. */

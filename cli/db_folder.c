@@ -236,7 +236,7 @@ static int read_mattermost(struct db_call *call, const char *path, struct bytes 
     }
     call->format = migration_format_get(FORMAT_MORPH);
     call->folder.partial = true;
-    call->folder.low = "0"; /* of what it holds: all */
+    call->folder.low = "none"; /* of what it holds: all */
     size_t count = 0;
     struct migration_file *files = saved_plan_files(call->arena, &plan, &count);
     for (size_t i = 0; i < count; i++) {

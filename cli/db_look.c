@@ -1,6 +1,7 @@
 /* Owns the look at a database: its ledger beside the folder, and who is at it. It changes nothing. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/db.h"
 #include "lib/base/str.h"
@@ -174,6 +175,28 @@ int db_look_once(struct db_call *call, struct db_look *ret, struct error *e)
     int rc = db_look_open(call, &s, e);
     rc = rc < 0 ? rc : db_look(call, &s, ret, e);
     db_close(&s);
+    return rc;
+}
+
+/* The directory that the file would be made in. */
+static bool has_directory(const struct db_call *call, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL &&
+           access(arena_strndup(call->arena, path, (size_t)(slash - path) + 1), X_OK) == 0;
+}
+
+int db_look_ahead(struct db_call *call, struct db_look *ret, struct error *e)
+{
+    static const char scheme[] = "sqlite://";
+    int rc = db_look_once(call, ret, e);
+    if (rc == E_NOT_FOUND && str_starts(call->ref.url, scheme) &&
+        has_directory(call, call->ref.url + sizeof(scheme) - 1)) {
+        *ret = (struct db_look){
+            .engine = "SQLite", .place = call->ref.url + sizeof(scheme) - 1, .bare = true};
+        *e = (struct error){0};
+        rc = 0;
+    }
     return rc;
 }
 

@@ -154,7 +154,7 @@ int db_show_plan(struct db_call *call, bool down, const char *to)
     struct db_look look;
     struct db_way way = {0};
     struct error e = {0};
-    int rc = db_look_once(call, &look, &e);
+    int rc = db_look_ahead(call, &look, &e);
     rc = rc < 0 ? rc : db_way_find(call, &look, down, to, &way, &e);
     const char *rehearsal = args_text(&call->c->args, "rehearsal");
     if (rc == 0 && rehearsal != NULL) {

@@ -68,7 +68,7 @@ static int plan(struct context *c)
     struct error e = {0};
     struct db_look look;
     if (direction == NULL && to != NULL &&
-        (db_look_once(&call, &look, &e) < 0 || db_way_guess(&call, &look, to, &down, &e) < 0)) {
+        (db_look_ahead(&call, &look, &e) < 0 || db_way_guess(&call, &look, to, &down, &e) < 0)) {
         return db_fail_with(&e);
     }
     return db_show_plan(&call, down, db_folder_to(&call.folder, down, to));

@@ -249,11 +249,12 @@ int migration_until(struct arena *arena, const struct migration_format *format,
         return 0;
     }
     struct migration_set part = {ARENA_ARRAY(arena, set->count, struct migration), 0};
-    if (str_equal(to, "0")) {
-        *ret = part;
+    const struct migration *last = by_number_or_id(set, to);
+    if (last == NULL && (str_equal(to, "none") || str_equal(to, "0"))) {
+        *ret =
+            part; /* where a migration has the number 0, it is the one that is meant: no more goes */
         return 0;
     }
-    const struct migration *last = by_number_or_id(set, to);
     if (last == NULL) {
         return refuse_unknown(arena, set, to, e);
     }

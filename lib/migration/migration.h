@@ -149,7 +149,8 @@ int migration_difference(struct arena *arena, const struct migration_format *for
                          struct strings *ret_applied, struct error *e);
 
 /* The part of `set` that a person means by `to`: NULL all of it; "0" nothing; else up to and with the migration that has
- * this number or this id (morph: its name), in up order. E_NOT_FOUND: no such migration; the nearest ones are named. */
+ * this number or this id (morph: its name), in up order; "none" nothing, also where one has the number 0.
+ * E_NOT_FOUND: no such migration; the nearest ones are named. */
 int migration_until(struct arena *arena, const struct migration_format *format,
                     const struct migration_set *set, const char *to, struct migration_set *ret,
                     struct error *e);

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from db_cli import no_holder_lives, on_postgres, wait_until  # noqa: F401
+from db_cli import no_holder_lives, on_postgres, on_sqlite, wait_until  # noqa: F401
 
 
 # ---- scripts that commit in between ----
@@ -179,3 +179,36 @@ def test_a_killed_call_takes_its_delegate_with_it_and_the_ledger_decides(goose):
 def test_a_delegate_that_names_no_migration_is_wrong_use(goose):
     done = goose.database.db("up", "--format", "goose", "--delegate", f"{goose.tool} --up")
     assert done.returncode == 2 and "{version}" in done.stderr
+
+
+# ---- before the first, and before there is a database ----
+
+def test_the_number_0_stays_where_a_migration_has_it(on_postgres):
+    words = ["--format", "golang-migrate", "--lossy", "ok"]
+    for i in range(3):
+        on_postgres.write(i, f"make_t{i}", f"CREATE TABLE t{i} (id integer);", f"DROP TABLE t{i};")
+    ledger = "SELECT version, dirty FROM schema_migrations"
+    assert on_postgres.db("up", *words).returncode == 0
+    assert on_postgres.db("down", "--to", "0", *words).returncode == 0
+    assert on_postgres.read(ledger) == [["0", "f"]]
+    assert on_postgres.db("down", "--to", "none", *words).returncode == 0
+    assert on_postgres.read(ledger) == []
+
+
+@pytest.mark.parametrize("verb", [["plan"], ["plan", "--to", "1"], ["up", "--dry-run"]])
+def test_a_sqlite_file_that_up_would_make_is_planned_for_and_not_made(on_sqlite, verb):
+    on_sqlite.tables(1)
+    status, told = on_sqlite.json(*verb)
+    assert (status, [m["file"] for m in told["migrations"]]) == (0, ["000001_make_t1.up.sql"])
+    assert not on_sqlite.path.exists()
+    on_sqlite.url = on_sqlite.url.replace("app.db", "nowhere/app.db")
+    assert on_sqlite.db(*verb).returncode == 1
+
+
+def test_a_server_s_detail_and_hint_are_sentences(on_postgres):
+    make = "CREATE OR REPLACE FUNCTION f(OUT a integer, OUT b {}) LANGUAGE sql AS $$ SELECT 1, NULL::{} $$;"
+    on_postgres.write(1, "one", make.format("text", "text"), "")
+    on_postgres.write(2, "two", make.format("date", "date"), "")
+    done = on_postgres.db("up")
+    assert done.returncode == 1
+    assert "existing function. Row type defined by OUT parameters is different. Use DROP FUNCTION f() first. (" in done.stderr

@@ -305,8 +305,10 @@ static int fail(struct db_session *s, const PGresult *result, const char *sql, s
     const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
     return db_fail(s, e, s->fault.fenced ? E_DENIED : E_DATABASE, "%s%s%s%s%s (SQLSTATE %s)", words,
                    detail != NULL ? ". " : "", detail != NULL ? detail : "",
-                   hint != NULL ? ". " : "", hint != NULL ? hint : "",
-                   sqlstate != NULL ? sqlstate : "?");
+                   hint == NULL                              ? ""
+                   : detail != NULL && str_ends(detail, ".") ? " "
+                                                             : ". ",
+                   hint != NULL ? hint : "", sqlstate != NULL ? sqlstate : "?");
 }
 
 static int check_result(struct db_session *s, PGresult *result, const char *sql, struct error *e)

@@ -209,6 +209,10 @@ static void until_takes_a_number(void **state UNUSED)
                          set_file("0010_c.up.sql", "x")));
     assert_string_equal(set_until(&t, &set, NULL), "5 7 10");
     assert_string_equal(set_until(&t, &set, "0"), "");
+    assert_string_equal(set_until(&t, &set, "none"), "");
+    struct migration_set with_0 = numbered(0, 2);
+    assert_string_equal(set_until(&t, &with_0, "0"), "0"); /* the tool's version 0 */
+    assert_string_equal(set_until(&t, &with_0, "none"), "");
     assert_string_equal(set_until(&t, &set, "7"), "5 7");
     assert_string_equal(set_until(&t, &set, "0007"), "5 7");
     assert_string_equal(set_until(&t, &set, "8"),
