@@ -44,7 +44,8 @@ struct wait {
 /* Soon at first: most holders have the lock a few milliseconds after their start. */
 static void look_later(struct wait *w)
 {
-    process_sleep_ms(MIN(++w->looks, LOOK_MS));
+    w->looks++;
+    process_sleep_ms(MIN(w->looks, LOOK_MS));
 }
 
 static int start_holder(struct wait *w, struct error *e)

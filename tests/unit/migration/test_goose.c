@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -210,9 +211,9 @@ static void lines_may_end_as_on_windows(void **state UNUSED)
 
 static void a_line_of_four_mebibytes_is_refused(void **state UNUSED)
 {
-    char *text = arena_alloc(&t.arena, GOOSE_LINE_BYTES_MAX + 64);
     size_t head = strlen(UP);
-    memcpy(text, UP, head);
+    char *text = arena_alloc(&t.arena, GOOSE_LINE_BYTES_MAX + 64);
+    snprintf(text, head + 1, "%s", UP);
     memset(text + head, 'a', GOOSE_LINE_BYTES_MAX);
     text[head + GOOSE_LINE_BYTES_MAX - 2] = ';';
     text[head + GOOSE_LINE_BYTES_MAX - 1] = '\n';
