@@ -544,6 +544,7 @@ void rollout_step(struct rollout *r, const struct event *event, struct effects *
     assert(r != NULL && event != NULL && out != NULL);
     out->count = 0;
     out->more = false;
+    r->clock_ms = MIN(r->clock_ms, event->now_ms); /* the clock was set back */
     take(r, event, out);
     assert(out->count <= WORK_EFFECTS);
     bool worked = r->live;

@@ -358,6 +358,22 @@ static void a_pause_reminds_and_never_decides(void **state)
     assert_int_equal(rollout_state(r), ROLLOUT_PAUSED);
 }
 
+static void a_clock_that_is_set_back_gives_nothing_up(void **state)
+{
+    (void)state;
+    begin_two(true, 0);
+    ended(0, 0, 0, 1, OUTCOME_FAILED);
+    ended(0, 0, 1, 1, OUTCOME_FAILED);
+    assert_string_equal(at(100 * ROLLOUT_REMIND_MS), "waiting");
+    now = 1000;
+    assert_string_equal(word(WORD_RETRY), "running intent:0.0@1#2 send:0.0@1#2 intent:0.0@2#2 "
+                                          "send:0.0@2#2");
+    assert_int_equal(rollout_deadline(r), 61000);
+    assert_string_equal(ended(0, 0, 0, 2, OUTCOME_FAILED), "failed:0.0@1#2 paused");
+    assert_string_equal(at(2000), "");
+    assert_string_equal(at(1000 + ROLLOUT_REMIND_MS), "unknown:0.0@2#2 waiting");
+}
+
 static void sends_to_a_place_only_while_it_is_up_and_again_when_it_comes_back(void **state)
 {
     (void)state;
@@ -549,6 +565,8 @@ int main(void)
             a_deadline_without_an_answer_is_unknown_and_the_late_truth_counts, begin_test,
             end_test),
         cmocka_unit_test_setup_teardown(a_pause_reminds_and_never_decides, begin_test, end_test),
+        cmocka_unit_test_setup_teardown(a_clock_that_is_set_back_gives_nothing_up, begin_test,
+                                        end_test),
         cmocka_unit_test_setup_teardown(
             sends_to_a_place_only_while_it_is_up_and_again_when_it_comes_back, begin_test,
             end_test),
