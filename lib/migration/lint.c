@@ -363,7 +363,7 @@ void sql_lint_script(struct arena *arena, struct bytes sql, struct sql_lint *ret
     }
     ret->parsed = ret->unparsed == NULL;
     if (!ret->parsed) {
-        lint_words_script(&l);
+        lint_words_script(&l, sql_guess_dialect(sql));
     }
     conclude(&l);
     tell_losses(&l);

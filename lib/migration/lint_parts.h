@@ -5,6 +5,7 @@
 #include <pg_query/pg_query.pb-c.h>
 
 #include "lib/migration/lint.h"
+#include "lib/migration/sql.h"
 
 #define NODE(name)   PG_QUERY__NODE__NODE_##name
 #define OBJECT(name) PG_QUERY__OBJECT_TYPE__OBJECT_##name
@@ -133,6 +134,6 @@ lint_see lint_insert, lint_update, lint_delete, lint_merge, lint_select, lint_tr
 
 /* lossy.c: words. The body of a DO, and a whole script. */
 void lint_words_body(struct lint *l, struct bytes body);
-void lint_words_script(struct lint *l);
+void lint_words_script(struct lint *l, enum sql_dialect dialect);
 
 #endif

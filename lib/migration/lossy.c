@@ -45,11 +45,17 @@ static size_t skip_if_exists(const struct statement *s, size_t i)
 }
 
 /* "schema.table" at *i, moved past it; NULL when no name stands there. */
+/* The dialect was guessed: in the place of a name, what is in double quotes is one, whatever it was read as. */
+static bool is_name(const struct sql_token *t)
+{
+    return t->kind == SQL_WORD || (t->kind == SQL_TEXT && t->text.data[-1] == '"');
+}
+
 static const char *name_at(struct lint *l, const struct statement *s, size_t *i)
 {
     struct buf b;
     buf_init(&b, l->arena, LIMIT_TEXT_BYTES);
-    while (at(s, *i)->kind == SQL_WORD) {
+    while (is_name(at(s, *i))) {
         buf_append(&b, at(s, *i)->text.data, at(s, *i)->text.len);
         (*i)++;
         if (!sign(s, *i, '.')) {
@@ -434,9 +440,10 @@ static void end_of_statement(struct lint *l, struct words *w, const uint8_t *end
     w->s.count = 0;
 }
 
-static void look_at(struct lint *l, struct bytes sql, bool script, int depth)
+static void look_at(struct lint *l, struct bytes sql, enum sql_dialect dialect, bool script,
+                    int depth)
 {
-    struct sql_reader r = {.sql = sql};
+    struct sql_reader r = {.sql = sql, .dialect = dialect};
     struct words w = {.script = script, .depth = depth, .counted = sql.data, .line = 1};
     size_t code = 0;
     for (;;) {
@@ -452,7 +459,7 @@ static void look_at(struct lint *l, struct bytes sql, bool script, int depth)
         }
         code = w.s.count > 0 ? inside_code(&w.s, &t, code) : 0;
         if (t.kind == SQL_DOLLAR && sql_is(at(&w.s, 0), "DO") && depth < DO_DEPTH_MAX) {
-            look_at(l, t.text, false, depth + 1);
+            look_at(l, t.text, dialect, false, depth + 1);
         } else if (w.s.count < STATEMENT_TOKENS_MAX) {
             w.s.tokens =
                 arena_grow(l->arena, w.s.tokens, w.s.count, &w.s.capacity, sizeof(*w.s.tokens));
@@ -463,10 +470,10 @@ static void look_at(struct lint *l, struct bytes sql, bool script, int depth)
 
 void lint_words_body(struct lint *l, struct bytes body)
 {
-    look_at(l, body, false, 1);
+    look_at(l, body, SQL_POSTGRESQL, false, 1);
 }
 
-void lint_words_script(struct lint *l)
+void lint_words_script(struct lint *l, enum sql_dialect dialect)
 {
-    look_at(l, l->sql, true, 0);
+    look_at(l, l->sql, dialect, true, 0);
 }

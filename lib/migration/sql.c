@@ -5,6 +5,8 @@
 
 #include "lib/base/util.h"
 
+#define MARIADB_NEVER 999999 /* a version that no server has: mariadb-dump's first line */
+
 static int peek(const struct sql_reader *r, size_t ahead)
 {
     size_t at = r->at + ahead;
@@ -16,6 +18,11 @@ static bool is_blank(int c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
 }
 
+static bool is_digit(int c)
+{
+    return c >= '0' && c <= '9';
+}
+
 /* Bytes above 127 are letters of a name in PostgreSQL. */
 static bool is_word_start(int c)
 {
@@ -24,14 +31,16 @@ static bool is_word_start(int c)
 
 static bool is_word(int c)
 {
-    return is_word_start(c) || (c >= '0' && c <= '9') || c == '$';
+    return is_word_start(c) || is_digit(c) || c == '$';
 }
 
-static void skip_block_comment(struct sql_reader *r)
+/* At its opening. Of comments in it so many levels belong to it. */
+static void skip_block_comment(struct sql_reader *r, size_t levels)
 {
-    size_t depth = 0;
-    do {
-        if (peek(r, 0) == '/' && peek(r, 1) == '*') {
+    size_t depth = 1;
+    r->at += 2;
+    while (depth > 0 && r->at < r->sql.len) {
+        if (depth <= levels && peek(r, 0) == '/' && peek(r, 1) == '*') {
             depth++;
             r->at += 2;
         } else if (peek(r, 0) == '*' && peek(r, 1) == '/') {
@@ -40,33 +49,67 @@ static void skip_block_comment(struct sql_reader *r)
         } else {
             r->at++;
         }
-    } while (depth > 0 && r->at < r->sql.len);
+    }
 }
 
-static bool is_line_comment(const struct sql_reader *r)
+/* MariaDB's "!" or "M!", with a version or without: is what follows text that runs? Goes behind the version then. */
+static bool enter_executable(struct sql_reader *r)
 {
-    if (r->mariadb && peek(r, 0) == '#') {
+    bool own = peek(r, 2) == 'M';
+    size_t opening = own ? 4 : 3;
+    if (peek(r, opening - 1) != '!') {
+        return false;
+    }
+    size_t digits = 0;
+    unsigned version = 0;
+    while (digits < 6 && is_digit(peek(r, opening + digits))) {
+        version = version * 10 + (unsigned)(peek(r, opening + digits) - '0');
+        digits++;
+    }
+    if (digits < 5) {
+        digits = version = 0;
+    }
+    if (version == MARIADB_NEVER || (!own && version >= 50700 && version <= 99999)) {
+        return false;
+    }
+    r->at += opening + digits;
+    r->executable = true;
+    return true;
+}
+
+static void skip_comment(struct sql_reader *r)
+{
+    if (r->dialect != SQL_MARIADB) {
+        skip_block_comment(r, r->dialect == SQL_POSTGRESQL ? SIZE_MAX : 0);
+    } else if (!enter_executable(r)) {
+        bool for_version = peek(r, 2) == '!' || (peek(r, 2) == 'M' && peek(r, 3) == '!');
+        skip_block_comment(r, for_version ? 1 : 0);
+    }
+}
+
+static bool starts_line_comment(const struct sql_reader *r)
+{
+    if (r->dialect == SQL_MARIADB && peek(r, 0) == '#') {
         return true;
     }
-    return peek(r, 0) == '-' && peek(r, 1) == '-' &&
-           (!r->mariadb || peek(r, 2) <= ' ' || peek(r, 2) == 127); /* -1: the end */
+    if (peek(r, 0) != '-' || peek(r, 1) != '-') {
+        return false;
+    }
+    int c = peek(r, 2);
+    return r->dialect != SQL_MARIADB || c <= ' ' || c == 127;
 }
 
-/* MariaDB's: no nesting; of an executable one only the opening and the version it wants. */
-static void skip_plain_comment(struct sql_reader *r)
+static void skip_line(struct sql_reader *r)
 {
-    bool executable = peek(r, 2) == '!' || (peek(r, 2) == 'M' && peek(r, 3) == '!');
-    r->at += peek(r, 2) == 'M' && executable ? 4 : executable ? 3 : 2;
-    if (executable) {
-        while (peek(r, 0) >= '0' && peek(r, 0) <= '9') {
-            r->at++;
-        }
-        return;
-    }
-    while (r->at < r->sql.len && !(peek(r, 0) == '*' && peek(r, 1) == '/')) {
+    while (r->at < r->sql.len && peek(r, 0) != '\n' &&
+           (peek(r, 0) != '\r' || r->dialect != SQL_POSTGRESQL)) {
         r->at++;
     }
-    r->at = MIN(r->at + 2, r->sql.len);
+}
+
+static bool is_byte_order_mark(const struct sql_reader *r)
+{
+    return peek(r, 0) == 0xef && peek(r, 1) == 0xbb && peek(r, 2) == 0xbf;
 }
 
 static void skip_blanks(struct sql_reader *r)
@@ -74,16 +117,15 @@ static void skip_blanks(struct sql_reader *r)
     for (;;) {
         if (is_blank(peek(r, 0))) {
             r->at++;
-        } else if (is_line_comment(r)) {
-            while (r->at < r->sql.len && peek(r, 0) != '\n' && (r->mariadb || peek(r, 0) != '\r')) {
-                r->at++;
-            }
-        } else if (r->mariadb && peek(r, 0) == '/' && peek(r, 1) == '*') {
-            skip_plain_comment(r);
-        } else if (r->mariadb && peek(r, 0) == '*' && peek(r, 1) == '/') {
-            r->at += 2; /* an executable one ends */
+        } else if (starts_line_comment(r)) {
+            skip_line(r);
         } else if (peek(r, 0) == '/' && peek(r, 1) == '*') {
-            skip_block_comment(r);
+            skip_comment(r);
+        } else if (r->executable && peek(r, 0) == '*' && peek(r, 1) == '/') {
+            r->at += 2;
+            r->executable = false;
+        } else if (r->dialect == SQL_SQLITE && is_byte_order_mark(r)) {
+            r->at += 3; /* a blank to SQLite, wherever it stands */
         } else {
             return;
         }
@@ -96,7 +138,7 @@ static struct bytes part(const struct sql_reader *r, size_t from, size_t to)
     return (struct bytes){r->sql.data + from, to - from};
 }
 
-/* At the opening quote. A doubled quote stays inside; a backslash escapes in E'…'. */
+/* At the opening quote. A doubled quote stays inside, and what a backslash stands before where it escapes. */
 static struct bytes take_quoted(struct sql_reader *r, bool backslash)
 {
     int quote = peek(r, 0);
@@ -117,11 +159,57 @@ static struct bytes take_quoted(struct sql_reader *r, bool backslash)
     return part(r, from, r->sql.len);
 }
 
+/* PostgreSQL: a string goes on in the next quote when nothing but blanks with a line break, and comments to the end of
+ * a line, stand between: in the part that follows E'…' a backslash escapes too. */
+static bool goes_on(struct sql_reader *r)
+{
+    size_t end = r->at;
+    bool broken = false;
+    for (;;) {
+        int c = peek(r, 0);
+        if (starts_line_comment(r)) {
+            skip_line(r);
+        } else if (is_blank(c)) {
+            broken = broken || c == '\n' || c == '\r';
+            r->at++;
+        } else if (c == '\'' && broken) {
+            return true;
+        } else {
+            r->at = end;
+            return false;
+        }
+    }
+}
+
+/* At the quote of E'…'. */
+static struct bytes take_escaped(struct sql_reader *r)
+{
+    struct bytes first = take_quoted(r, true);
+    const uint8_t *end = first.data + first.len;
+    while (goes_on(r)) {
+        struct bytes next = take_quoted(r, true);
+        end = next.data + next.len;
+    }
+    return (struct bytes){first.data, (size_t)(end - first.data)};
+}
+
+/* SQLite: nothing escapes the closing bracket. */
+static struct bytes take_bracketed(struct sql_reader *r)
+{
+    size_t from = ++r->at;
+    while (r->at < r->sql.len && peek(r, 0) != ']') {
+        r->at++;
+    }
+    size_t to = r->at;
+    r->at = MIN(r->at + 1, r->sql.len);
+    return part(r, from, to);
+}
+
 /* The length of a dollar quote's opening ($$ or $tag$) here, or 0. $1 is a parameter. */
 static size_t dollar_quote(const struct sql_reader *r)
 {
     size_t len = 1;
-    if (peek(r, len) >= '0' && peek(r, len) <= '9') {
+    if (is_digit(peek(r, len))) {
         return 0;
     }
     while (is_word(peek(r, len)) && peek(r, len) != '$') {
@@ -144,37 +232,59 @@ static struct bytes take_dollar(struct sql_reader *r, size_t tag_len)
     return part(r, MIN(from, r->sql.len), r->sql.len);
 }
 
+/* At a quote of some kind, or SQL_END. */
+static struct sql_token next_quoted(struct sql_reader *r)
+{
+    int c = peek(r, 0);
+    bool postgresql = r->dialect == SQL_POSTGRESQL;
+    bool mariadb = r->dialect == SQL_MARIADB;
+    if (postgresql && (c == 'e' || c == 'E') && peek(r, 1) == '\'') {
+        r->at++;
+        return (struct sql_token){.kind = SQL_TEXT, .text = take_escaped(r)};
+    }
+    if (c == '\'' || (c == '"' && mariadb)) {
+        return (struct sql_token){.kind = SQL_TEXT, .text = take_quoted(r, mariadb)};
+    }
+    if (c == '"' || (c == '`' && !postgresql)) {
+        return (struct sql_token){.kind = SQL_WORD, .text = take_quoted(r, false), .quoted = true};
+    }
+    if (c == '[' && r->dialect == SQL_SQLITE) {
+        return (struct sql_token){.kind = SQL_WORD, .text = take_bracketed(r), .quoted = true};
+    }
+    if (postgresql && c == '$' && dollar_quote(r) > 0) {
+        return (struct sql_token){.kind = SQL_DOLLAR, .text = take_dollar(r, dollar_quote(r))};
+    }
+    return (struct sql_token){.kind = SQL_END};
+}
+
+static struct sql_token next_plain(struct sql_reader *r)
+{
+    int c = peek(r, 0);
+    size_t from = r->at++;
+    bool dollar = c == '$' && r->dialect != SQL_POSTGRESQL;
+    bool word = is_word_start(c) || dollar;
+    /* MariaDB's names may begin with a digit, and 1end is no END. */
+    if (word || (r->dialect == SQL_MARIADB && is_digit(c))) {
+        while (is_word(peek(r, 0))) {
+            r->at++;
+        }
+    }
+    return (struct sql_token){.kind = word ? SQL_WORD : SQL_SIGN, .text = part(r, from, r->at)};
+}
+
 struct sql_token sql_next(struct sql_reader *r)
 {
     skip_blanks(r);
-    int c = peek(r, 0);
-    if (c < 0) {
-        return (struct sql_token){.kind = SQL_END};
+    if (peek(r, 0) < 0) {
+        return (struct sql_token){.kind = SQL_END, .from = r->at};
     }
-    if (r->mariadb && (c == '\'' || c == '"')) {
-        return (struct sql_token){SQL_TEXT, take_quoted(r, true), false};
+    size_t from = r->at;
+    struct sql_token token = next_quoted(r);
+    if (token.kind == SQL_END) {
+        token = next_plain(r);
     }
-    if (!r->mariadb && (c == 'e' || c == 'E') && peek(r, 1) == '\'') {
-        r->at++;
-        return (struct sql_token){SQL_TEXT, take_quoted(r, true), false};
-    }
-    if (c == '\'') {
-        return (struct sql_token){SQL_TEXT, take_quoted(r, false), false};
-    }
-    if (c == '"' || c == '`') {
-        return (struct sql_token){SQL_WORD, take_quoted(r, false), true};
-    }
-    if (c == '$' && !r->mariadb && dollar_quote(r) > 0) {
-        return (struct sql_token){SQL_DOLLAR, take_dollar(r, dollar_quote(r)), false};
-    }
-    size_t from = r->at++;
-    if (!is_word_start(c)) {
-        return (struct sql_token){SQL_SIGN, part(r, from, r->at), false};
-    }
-    while (is_word(peek(r, 0))) {
-        r->at++;
-    }
-    return (struct sql_token){SQL_WORD, part(r, from, r->at), false};
+    token.from = from;
+    return token;
 }
 
 bool sql_is(const struct sql_token *token, const char *word)
@@ -333,8 +443,34 @@ bool sql_has_backquotes(struct bytes sql)
         if (t.kind == SQL_END) {
             return false;
         }
-        if (t.kind == SQL_WORD && t.quoted && t.text.data[-1] == '`') {
+        if (t.kind == SQL_SIGN && t.text.data[0] == '`') {
             return true;
         }
+    }
+}
+
+static bool first_on_its_line(struct bytes sql, size_t at)
+{
+    while (at > 0 && sql.data[at - 1] != '\n' && is_blank(sql.data[at - 1])) {
+        at--;
+    }
+    return at == 0 || sql.data[at - 1] == '\n';
+}
+
+enum sql_dialect sql_guess_dialect(struct bytes sql)
+{
+    struct sql_reader r = {.sql = sql};
+    int before = ';';
+    for (;;) {
+        struct sql_token t = sql_next(&r);
+        if (t.kind == SQL_END) {
+            return SQL_POSTGRESQL;
+        }
+        int c = t.kind == SQL_SIGN ? t.text.data[0] : 'x';
+        if (c == '`' ||
+            (c == '#' && (before == ';' || before == ',' || first_on_its_line(sql, t.from)))) {
+            return SQL_MARIADB;
+        }
+        before = c;
     }
 }

@@ -81,7 +81,8 @@ static void see_word(struct scan *s, const struct sql_token *token)
 struct transaction_facts transaction_look(struct bytes sql)
 {
     struct scan s = {0};
-    struct sql_reader reader = {.sql = sql};
+    struct sql_reader reader = {.sql = sql,
+                                .dialect = sql_has_backquotes(sql) ? SQL_MARIADB : SQL_POSTGRESQL};
     for (;;) {
         struct sql_token token = sql_next(&reader);
         if (token.kind == SQL_END) {

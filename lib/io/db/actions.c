@@ -300,6 +300,28 @@ static int sql_in_transaction(struct db_session *s, const struct db_sql_action *
     return rc;
 }
 
+static int look_at_sql(struct act *act, const struct db_sql_action *a, enum db_engine_kind engine,
+                       struct error *e)
+{
+    struct script script;
+    script_read(act->arena,
+                (struct bytes){.data = (const uint8_t *)a->statement, .len = strlen(a->statement)},
+                engine, &script);
+    int rc = script_check(&script, 1, e);
+    for (size_t i = 0; rc == 0 && i < script.count; i++) {
+        if (statement_controls(&script.items[i])) {
+            rc = error_set(e, E_INVALID,
+                           "the statement begins or ends a transaction; it runs in one of "
+                           "Lockstep's own, together with its evidence: leave BEGIN and COMMIT "
+                           "out");
+        }
+    }
+    if (rc < 0) {
+        error_wrap(e, "database %s", a->database.name);
+    }
+    return rc;
+}
+
 static int sql_once(struct act *act, const struct db_sql_action *a, struct error *e)
 {
     char hex[DIGEST_HEX_BYTES];
@@ -310,6 +332,9 @@ static int sql_once(struct act *act, const struct db_sql_action *a, struct error
     struct db_evidence evidence = {0};
     bool temporary = false;
     int rc = db_work_open(act, &s, &a->database, FORMAT_NONE, NULL, &temporary, e);
+    if (rc == 0) {
+        rc = look_at_sql(act, a, s.engine->kind, e);
+    }
     if (rc == 0) {
         rc = db_evidence_find(&s, act->arena, &work, &evidence, e);
     }
@@ -328,21 +353,6 @@ static int sql_once(struct act *act, const struct db_sql_action *a, struct error
 int act_db_sql(struct act *act, const struct action *action, struct error *e)
 {
     const struct db_sql_action *a = action->sql;
-    struct script script;
-    bool controls = false;
-    script_read(act->arena,
-                (struct bytes){.data = (const uint8_t *)a->statement, .len = strlen(a->statement)},
-                DB_POSTGRES, &script);
-    for (size_t i = 0; i < script.count; i++) {
-        controls = controls || statement_controls(&script.items[i]);
-    }
-    if (controls) {
-        return error_set(e, E_INVALID,
-                         "database %s: the statement begins or ends a transaction; it runs in one "
-                         "of Lockstep's own, "
-                         "together with its evidence: leave BEGIN and COMMIT out",
-                         a->database.name);
-    }
     int rc;
     do {
         rc = sql_once(act, a, e);

@@ -20,10 +20,11 @@ static struct bytes bytes_of(const char *text)
 }
 
 /* One statement that begins as one that reads; that it does not write all the same is the session's to refuse. */
-static int look_at(struct arena *arena, const struct db_check_action *a, struct error *e)
+static int look_at(struct arena *arena, const struct db_check_action *a, enum db_engine_kind engine,
+                   struct error *e)
 {
     static const char *const words[] = {"SELECT", "WITH", "VALUES", "TABLE"};
-    struct sql_reader reader = {.sql = bytes_of(a->sql)};
+    struct sql_reader reader = {.sql = bytes_of(a->sql), .dialect = script_dialect(engine)};
     struct sql_token first = sql_next(&reader);
     while (first.kind == SQL_SIGN && first.text.len == 1 && first.text.data[0] == '(') {
         first = sql_next(&reader);
@@ -33,7 +34,7 @@ static int look_at(struct arena *arena, const struct db_check_action *a, struct 
         reads = reads || sql_is(&first, words[i]);
     }
     struct script script;
-    script_read(arena, bytes_of(a->sql), DB_POSTGRES, &script);
+    script_read(arena, bytes_of(a->sql), engine, &script);
     if (!reads || script.count != 1) {
         return error_set(e, E_INVALID,
                          "database %s: a check is one SELECT (or WITH, VALUES, TABLE), not: %.*s",
@@ -72,6 +73,9 @@ static int check_once(struct act *act, const struct db_check_action *a, struct e
     struct db_session s = {0};
     struct db_rows rows = {0};
     int rc = db_open_to_look(act, &s, &a->database, true, e);
+    if (rc == 0) {
+        rc = look_at(act->arena, a, s.engine->kind, e);
+    }
     if (rc == 0 && s.engine->kind == DB_POSTGRES) {
         rc = db_exec(&s,
                      arena_printf(act->arena, "SET statement_timeout = %lld",
@@ -92,10 +96,7 @@ static int check_once(struct act *act, const struct db_check_action *a, struct e
 int act_db_check(struct act *act, const struct action *action, struct error *e)
 {
     const struct db_check_action *a = action->db_check;
-    int rc = look_at(act->arena, a, e);
-    if (rc < 0) {
-        return rc;
-    }
+    int rc;
     do {
         rc = check_once(act, a, e);
     } while (db_again(act, rc));

@@ -22,6 +22,8 @@ struct scan {
         has_body; /* TRIGGER, FUNCTION, PROCEDURE, EVENT, BEGIN NOT ATOMIC: BEGIN … END may hold semicolons */
     size_t depth;  /* of BEGIN and CASE in such a body */
     bool ended;    /* the token before was END, which IF, LOOP … may follow */
+    bool dotted;   /* … a dot behind a name, or an @: what follows is a name */
+    bool named;    /* … a name */
     size_t parens; /* CREATE RULE … DO (…; …) */
     size_t line_at;
     int line;
@@ -102,7 +104,7 @@ static const char *name_at(const struct scan *s, size_t at)
     const struct sql_token *token = &s->head[at];
     char *name = arena_strndup(s->arena, (const char *)token->text.data, token->text.len);
     for (char *p = name; *p != '\0'; p++) {
-        if (token->quoted && *p == '"') {
+        if (token->quoted && (*p == '"' || *p == '`')) {
             return NULL; /* a doubled quote: nobody names an index so */
         }
         if (!token->quoted && *p >= 'A' && *p <= 'Z') {
@@ -254,6 +256,64 @@ static bool body_commits(struct bytes body)
     }
 }
 
+static bool says_any(const struct scan *s, const char *const *parts, size_t count)
+{
+    for (size_t i = 1; i < s->heads; i++) {
+        const struct bytes text = s->head[i].text;
+        const char *words = arena_strndup(s->arena, (const char *)text.data, text.len);
+        for (size_t j = 0; j < count; j++) {
+            if (strcasestr(words, parts[j]) != NULL) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* What makes the rest of the text something else than what was read. */
+static const char *refusal_of(const struct scan *s)
+{
+    static const char *const modes[] = {"ANSI", "NO_BACKSLASH", "ORACLE",    "MSSQL",
+                                        "DB2",  "MAXDB",        "POSTGRESQL"};
+    static const char *const off[] = {"off", "false", "no", "0"};
+    if (s->engine == DB_MARIADB && head_is(s, 0, "DELIMITER")) {
+        return "DELIMITER is a command of the mariadb client, the server does not know it: leave "
+               "these lines out and end the body with a semicolon (BEGIN … END may hold others)";
+    }
+    if (!head_is(s, 0, "SET")) {
+        return NULL;
+    }
+    if (s->engine == DB_MARIADB && head_has(s, "SQL_MODE") &&
+        says_any(s, modes, ARRAY_SIZE(modes))) {
+        return "it sets a sql_mode that changes what a quote or a backslash means: where the "
+               "statements after it end could not be known. Leave that mode out";
+    }
+    if (s->engine == DB_POSTGRES && head_has(s, "STANDARD_CONFORMING_STRINGS") &&
+        says_any(s, off, ARRAY_SIZE(off))) {
+        return "it turns standard_conforming_strings off: where the statements after it end could "
+               "not be known. Leave it on and write E'…' where a backslash escapes";
+    }
+    return NULL;
+}
+
+static void refuse(struct scan *s)
+{
+    const char *why = s->script->refused == NULL ? refusal_of(s) : NULL;
+    if (why != NULL) {
+        s->script->refused = why;
+        s->script->refused_line = s->now.line;
+    }
+}
+
+int script_check(const struct script *script, int first_line, struct error *e)
+{
+    if (script->refused == NULL) {
+        return 0;
+    }
+    return error_set(e, E_INVALID, "line %d: %s. Nothing of it has run",
+                     first_line + script->refused_line - 1, script->refused);
+}
+
 static void finish_statement(struct scan *s, size_t to)
 {
     if (!s->any) {
@@ -274,6 +334,7 @@ static void finish_statement(struct scan *s, size_t to)
         now->commits = true;
     }
     see_index(s);
+    refuse(s);
     s->script->items = arena_grow(s->arena, s->script->items, s->script->count, &s->capacity,
                                   sizeof(*s->script->items));
     s->script->items[s->script->count++] = *now;
@@ -283,7 +344,7 @@ static void next_statement(struct scan *s)
 {
     size_t from = s->any ? s->now.to : s->now.from;
     s->now = (struct statement){.from = from};
-    s->any = s->has_body = s->ended = false;
+    s->any = s->has_body = s->ended = s->dotted = s->named = false;
     s->heads = s->depth = s->parens = 0;
 }
 
@@ -339,15 +400,33 @@ static bool same_words(struct bytes text, const char *word)
     return sql_is(&token, word);
 }
 
+/* NEW.end is a column, @end a variable. */
+static bool makes_name(const struct scan *s, const struct sql_token *token)
+{
+    if (token->kind != SQL_SIGN) {
+        return false;
+    }
+    switch (token->text.data[0]) {
+    case '.':
+        return s->named;
+    case '@':
+        return s->engine != DB_POSTGRES;
+    case ':':
+        return s->engine == DB_SQLITE;
+    default:
+        return false;
+    }
+}
+
 static void see_token(struct scan *s, const struct sql_token *token)
 {
     if (!s->any) {
-        const uint8_t *first = token->text.data - (token->quoted || token->kind == SQL_TEXT);
+        const uint8_t *first = s->sql.data + token->from;
         s->any = true;
         s->now.words = (struct bytes){first, (size_t)(s->sql.data + s->sql.len - first)};
         s->now.line = line_of(s, (size_t)(first - s->sql.data));
     }
-    if (token->kind == SQL_WORD) {
+    if (token->kind == SQL_WORD && !s->dotted) {
         see_body(s, token);
     } else if (token->kind == SQL_SIGN) {
         see_sign(s, token);
@@ -358,10 +437,25 @@ static void see_token(struct scan *s, const struct sql_token *token)
     if (token->kind == SQL_TEXT && head_is(s, 0, "DO")) {
         s->now.commits = true; /* a body in plain quotes is not looked into */
     }
+    s->dotted = makes_name(s, token);
+    s->named = token->kind == SQL_WORD;
     s->now.lock_timeout = s->now.lock_timeout || same_words(token->text, "LOCK_TIMEOUT");
     if (s->heads < HEAD_WORDS) {
         s->head[s->heads++] = *token;
     }
+}
+
+enum sql_dialect script_dialect(enum db_engine_kind engine)
+{
+    switch (engine) {
+    case DB_POSTGRES:
+        return SQL_POSTGRESQL;
+    case DB_SQLITE:
+        return SQL_SQLITE;
+    case DB_MARIADB:
+        break;
+    }
+    return SQL_MARIADB;
 }
 
 void script_read(struct arena *arena, struct bytes sql, enum db_engine_kind engine,
@@ -369,7 +463,7 @@ void script_read(struct arena *arena, struct bytes sql, enum db_engine_kind engi
 {
     *ret = (struct script){0};
     struct scan s = {.arena = arena, .sql = sql, .engine = engine, .line = 1, .script = ret};
-    struct sql_reader reader = {.sql = sql, .mariadb = engine == DB_MARIADB};
+    struct sql_reader reader = {.sql = sql, .dialect = script_dialect(engine)};
     for (;;) {
         struct sql_token token = sql_next(&reader);
         if (token.kind == SQL_END) {
@@ -381,6 +475,7 @@ void script_read(struct arena *arena, struct bytes sql, enum db_engine_kind engi
             see_token(&s, &token);
             continue;
         }
+        reader.executable = false; /* the server begins anew, even in an executable comment */
         finish_statement(&s, reader.at);
         next_statement(&s);
     }

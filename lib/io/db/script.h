@@ -1,6 +1,6 @@
 /*
  * What the runner has to know about each statement of a script before it runs it: where it begins and ends, and what
- * kind it is. Words, not a parser (sql.h): the same for every engine's dialect.
+ * kind it is. Words, not a parser, by the rules of the engine's dialect (sql.h).
  */
 #ifndef LOCKSTEP_IO_DB_SCRIPT_H
 #define LOCKSTEP_IO_DB_SCRIPT_H
@@ -11,6 +11,7 @@
 #include "lib/base/arena.h"
 #include "lib/base/buf.h"
 #include "lib/io/db/session.h"
+#include "lib/migration/sql.h"
 
 enum statement_kind {
     STATEMENT_DATA, /* INSERT, UPDATE, SELECT …: rolls back with its transaction on every engine */
@@ -50,11 +51,18 @@ struct statement {
 struct script {
     struct statement *items;
     size_t count;
+    /* Why nobody can say where its statements end, NULL when one can: a command of a client (DELIMITER), a setting that
+     * changes how the rest is read. `refused_line` is its line. */
+    const char *refused;
+    int refused_line;
 };
 
+enum sql_dialect script_dialect(enum db_engine_kind engine);
 /* Bodies of triggers, of procedures and of BEGIN ATOMIC functions are seen as part of their statement. */
 void script_read(struct arena *arena, struct bytes sql, enum db_engine_kind engine,
                  struct script *ret);
+/* E_INVALID when it was refused; `first_line` is the script's own in its file, from 1. */
+int script_check(const struct script *script, int first_line, struct error *e);
 /* BEGIN, COMMIT, ROLLBACK, SAVEPOINT and their kin. */
 bool statement_controls(const struct statement *statement);
 

@@ -375,6 +375,10 @@ int units_of(struct arena *arena, const struct migration_pieces *pieces,
         struct script *script = ARENA_NEW(arena, struct script);
         script_read(arena, (struct bytes){(const uint8_t *)piece->sql, piece->len}, rules->engine,
                     script);
+        int rc = script_check(script, piece->line, e);
+        if (rc < 0) {
+            return rc;
+        }
         cut_piece(&c, piece, script);
     }
     int rc = refuse_handover(&c, e);

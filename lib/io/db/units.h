@@ -55,7 +55,7 @@ struct units_rules {
 };
 
 /* E_INVALID: the script begins a transaction and does not end it, or hands one over (PREPARE TRANSACTION, an AND CHAIN
- * of its own). */
+ * of its own), or holds what script_check() refuses. */
 int units_of(struct arena *arena, const struct migration_pieces *pieces,
              const struct units_rules *rules, struct units *ret, struct error *e);
 

@@ -306,6 +306,13 @@ static void falls_back_to_words_and_says_why(void **state UNUSED)
     assert_string_equal(lint("DROP TABLE `a b`").lossy, "drops table a b");
     assert_string_equal(lint("DROP TABLE `a b`").unparsed, "it has names in backquotes");
     assert_string_equal(lint_bytes("DROP TABLE a;\0", 14).unparsed, "it has a NUL byte");
+    /* MariaDB's, by its backquotes or its # comment: strings end where they end there. */
+    assert_string_equal(
+        lint("INSERT INTO `a` VALUES ('it\\'s; DROP TABLE b; --'); DROP TABLE \"c\"").lossy,
+        "drops table c");
+    assert_string_equal(lint("# it's gone\nDROP TABLE a;").lossy, "drops table a");
+    assert_int_equal(lint("# it's gone\nDROP TABLE a;").count, 1);
+    assert_null(lint("SELECT 1; # DROP TABLE a;").lossy);
     struct sql_lint psql = lint("\\set x 1\nCREATE INDEX CONCURRENTLY i ON t (c);");
     assert_true(!psql.parsed && psql.concurrent && psql.outside_transaction);
 }

@@ -283,8 +283,9 @@ static void own_transaction_control_is_not_wrapped(void **state)
     fixture_end(f);
 }
 
-/* Comments do not nest on SQLite: a COMMIT that no words show, and that stands for all of its kind. */
-#define HIDDEN_COMMIT "/* /* */ COMMIT; -- */\n"
+/* SQLite takes the parentheses of a parameter as Tcl would, without strings: a COMMIT that no words show, and that stands
+ * for all of its kind. */
+#define HIDDEN_COMMIT "SELECT $a('); COMMIT; SELECT $b(');\n"
 
 static void a_script_that_breaks_out_is_asked_about_before_it_runs_again(void **state)
 {

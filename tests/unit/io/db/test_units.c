@@ -50,6 +50,73 @@ static void transaction_control_is_found_outside_bodies(void **state)
     assert_false(controls("CREATE RULE r AS ON INSERT TO a DO ALSO (SELECT 1; SELECT 2)"));
 }
 
+static const char *refusal(const char *sql, enum db_engine_kind engine)
+{
+    struct script script = read_script(sql, engine);
+    struct error e = {0};
+    return script_check(&script, 3, &e) < 0 ? arena_strdup(&arena, e.message) : "";
+}
+
+static void what_cannot_be_cut_is_refused(void **state)
+{
+    (void)state;
+    assert_string_equal(
+        refusal("SELECT 1;\ndelimiter //\nCREATE PROCEDURE p() BEGIN SELECT 1; END //\n",
+                DB_MARIADB),
+        "line 4: DELIMITER is a command of the mariadb client, the server does not know it: leave "
+        "these lines out and end the body with a semicolon (BEGIN … END may hold others). Nothing "
+        "of it has run");
+    assert_string_equal(refusal("SELECT 1 AS delimiter", DB_MARIADB), "");
+    static const struct {
+        const char *sql;
+        enum db_engine_kind engine;
+        bool refused;
+    } cases[] = {
+        {"SET sql_mode = 'ANSI_QUOTES'", DB_MARIADB, true},
+        {"SET SESSION sql_mode = CONCAT(@@sql_mode, ',NO_BACKSLASH_ESCAPES')", DB_MARIADB, true},
+        {"/*!40101 SET @@sql_mode = \"oracle\" */", DB_MARIADB, true},
+        {"/*!40101 SET @OLD=@@SQL_MODE, SQL_MODE='NO_AUTO_VALUE_ON_ZERO' */", DB_MARIADB, false},
+        {"SET sql_mode = 'TRADITIONAL,STRICT_TRANS_TABLES'", DB_MARIADB, false},
+        {"SET standard_conforming_strings = off", DB_POSTGRES, true},
+        {"SET LOCAL standard_conforming_strings TO 'false'", DB_POSTGRES, true},
+        {"SET standard_conforming_strings = on", DB_POSTGRES, false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        if ((refusal(cases[i].sql, cases[i].engine)[0] != '\0') != cases[i].refused) {
+            fail_msg("%s", cases[i].sql);
+        }
+    }
+}
+
+/* One text, three servers. The counts are the servers' own (test_cuts.c asks them about many more). */
+static void each_engine_has_its_own_rules(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sql;
+        size_t postgres, sqlite, mariadb;
+    } cases[] = {
+        {"SELECT '\\'; SELECT 2 -- '", 2, 2, 1},
+        {"SELECT $$;$$", 1, 2, 2},
+        {"SELECT 1 # ; SELECT 2", 2, 2, 1},
+        {"SELECT 1--1; SELECT 2", 1, 1, 2},
+        {"SELECT [;]", 2, 1, 2},
+        {"SELECT `;`", 2, 1, 1},
+        {"SELECT E'\\';'", 1, 2, 1},
+        {"/* /* */ SELECT 1; */", 0, 2, 2},
+        {"SELECT 1 /*! ; SELECT 2 */", 1, 1, 2},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        size_t postgres = read_script(cases[i].sql, DB_POSTGRES).count;
+        size_t sqlite = read_script(cases[i].sql, DB_SQLITE).count;
+        size_t mariadb = read_script(cases[i].sql, DB_MARIADB).count;
+        if (postgres != cases[i].postgres || sqlite != cases[i].sqlite ||
+            mariadb != cases[i].mariadb) {
+            fail_msg("%zu %zu %zu: %s", postgres, sqlite, mariadb, cases[i].sql);
+        }
+    }
+}
+
 static void an_index_is_known_by_its_name(void **state)
 {
     (void)state;
@@ -249,6 +316,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(transaction_control_is_found_outside_bodies),
+        cmocka_unit_test(what_cannot_be_cut_is_refused),
+        cmocka_unit_test(each_engine_has_its_own_rules),
         cmocka_unit_test(an_index_is_known_by_its_name),
         cmocka_unit_test(what_fits_one_transaction_is_one_unit),
         cmocka_unit_test(what_must_stand_alone_stands_alone),
