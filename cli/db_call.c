@@ -104,6 +104,9 @@ static int database(struct db_call *call, struct error *e)
     if (rc < 0) {
         return rc;
     }
+    if (url.password != NULL && text == args_text(args, "url")) {
+        memset((char *)text, '*', strlen(text)); /* no longer in the list of processes */
+    }
     const char *ledger = args_text(args, "ledger");
     if (ledger != NULL && url.ledger != NULL && !str_equal(ledger, url.ledger)) {
         return error_set(e, E_INVALID,

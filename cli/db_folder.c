@@ -52,7 +52,7 @@ static int keep(void *context, const char *name, const void *data, size_t len, s
 
 static int read_directory(struct reading *r, const char *path, const char *prefix, struct error *e);
 
-/* A symbolic link counts as what it leads to; anything but files and folders is left out. */
+/* A symbolic link counts as what it leads to; pipes and devices are refused: what is in them is not known. */
 static int read_entry(struct reading *r, const char *path, const char *name, struct error *e)
 {
     struct stat st;
@@ -64,7 +64,7 @@ static int read_entry(struct reading *r, const char *path, const char *name, str
         return r->deep && first ? read_directory(r, path, name, e) : 0;
     }
     if (!S_ISREG(st.st_mode)) {
-        return 0;
+        return error_set(e, E_INVALID, "%s is neither a file nor a directory", path);
     }
     char *text = NULL;
     size_t len = 0;

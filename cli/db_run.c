@@ -42,6 +42,7 @@ struct run {
     bool over;               /* verified, with its checkpoint */
     int64_t begun_ms, started_ms;
     int64_t migrate_ms; /* all of them, under the lock */
+    bool unseen;        /* `after` could not be read */
 };
 
 /* ---- what is said while it runs ---- */
@@ -363,8 +364,12 @@ static const char *state_word(int rc, const struct run *r)
                                : "failed";
 }
 
+/* NULL: it could not be seen. */
 static json_t *ledger_json(const struct db_look *look)
 {
+    if (look == NULL) {
+        return json_null();
+    }
     return json_pack("{s:I, s:o, s:o}", "applied", (json_int_t)look->applied.count, "newest",
                      json_text(look->newest != NULL ? look->newest->id : NULL), "version",
                      look->newest != NULL ? json_integer(look->newest->version) : json_null());
@@ -384,15 +389,15 @@ static json_t *items_json(const struct run *r)
 
 static void print_document(const struct run *r, int rc, const struct error *e)
 {
-    print_json(json_pack("{s:o, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "run",
-                         json_text(r->call.act.run), "database", r->call.ref.name, "format",
-                         r->call.format->name, "direction", r->down ? "down" : "up", "state",
-                         state_word(rc, r), "ms", (json_int_t)r->migrate_ms, "before",
-                         ledger_json(&r->before), "after", ledger_json(&r->after), "migrations",
-                         items_json(r), "error",
-                         rc < 0 ? json_pack("{s:s, s:o}", "code", error_name(e->code), "message",
-                                            json_text(e->message))
-                                : json_null()));
+    print_json(json_pack(
+        "{s:o, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "run", json_text(r->call.act.run),
+        "database", r->call.ref.name, "format", r->call.format->name, "direction",
+        r->down ? "down" : "up", "state", state_word(rc, r), "ms", (json_int_t)r->migrate_ms,
+        "before", ledger_json(&r->before), "after", ledger_json(r->unseen ? NULL : &r->after),
+        "migrations", items_json(r), "error",
+        rc < 0
+            ? json_pack("{s:s, s:o}", "code", error_name(e->code), "message", json_text(e->message))
+            : json_null()));
 }
 
 static void print_end(const struct run *r)
@@ -408,20 +413,26 @@ static void print_end(const struct run *r)
 }
 
 /* Where it stands, and that the same command is what to give next. */
-static void say_where(const struct run *r, int rc)
+static void say_where(struct run *r, int rc)
 {
     if (r->items == NULL) {
+        r->after = r->before;
         return;
     }
     struct error ignored = {0};
     struct db_look now = {0};
-    struct db_call *call = (struct db_call *)&r->call;
+    struct db_call *call = &r->call;
     bool seen = db_look_once(call, &now, &ignored) == 0;
+    r->after = now;
+    r->unseen = !seen;
     const char *next = rc == E_UNKNOWN
                            ? arena_printf(call->arena,
                                           ". Look at what it made, then say so: lockstep db retry, "
                                           "mark-applied or mark-reverted %s",
                                           r->way.items[r->at].id)
+                       : rc == E_CONFLICT && count_done(r) == r->way.count
+                           ? ". What has run and is not in the ledger would run again: put its row "
+                             "back first"
                            : ". The same command goes on from there";
     say("%zu of %zu have run%s%s%s", count_done(r), r->way.count,
         seen ? "; the ledger stands at: " : "", seen ? db_look_words(call->arena, &now) : "", next);

@@ -9,6 +9,7 @@
 #include "cli/help.h"
 #include "cli/output.h"
 #include "cli/verb.h"
+#include "lib/base/str.h"
 #include "lib/io/db/db.h"
 
 static int dispatch(struct context *c)
@@ -31,7 +32,21 @@ static int dispatch(struct context *c)
         return CLI_WRONG_USE;
     }
     c->json = args_flag(args, "json");
-    return args->verb->run(c);
+    int status = args->verb->run(c);
+    if (c->json && status != CLI_DONE && str_starts(args->verb->name, "db ")) {
+        print_refusal();
+    }
+    return status;
+}
+
+/* Where the words could not be read. */
+static bool db_asks_for_json(int argc, char **argv)
+{
+    bool json = false;
+    for (int i = 2; i < argc; i++) {
+        json = json || strcmp(argv[i], "--json") == 0;
+    }
+    return json && strcmp(argv[1], "db") == 0;
 }
 
 /* A caller may have closed them; what is opened next must not take their place. They stay useless: an answer that nobody
@@ -60,6 +75,9 @@ int main(int argc, char **argv)
     int status = CLI_WRONG_USE;
     if (args_read(&arena, argc, argv, &context.args, &e) < 0) {
         say_error(&e);
+        if (db_asks_for_json(argc, argv)) {
+            print_refusal();
+        }
     } else {
         status = dispatch(&context);
     }

@@ -15,10 +15,25 @@
 #define TERMINAL_ROWS_MAX   1000
 #define TERMINAL_COLUMN_MAX 1000
 
+/* What this process has answered: one document is promised with --json, also where the call is refused. */
+static struct {
+    bool json;
+    char first[sizeof(((struct error *)0)->message)]; /* the first complaint */
+    int code;
+} answered;
+
 void say(const char *fmt, ...)
 {
+    char first[sizeof(answered.first)];
     va_list args;
+    va_list again;
     va_start(args, fmt);
+    va_copy(again, args);
+    vsnprintf(first, sizeof(first), fmt, again);
+    va_end(again);
+    if (answered.first[0] == '\0') {
+        memcpy(answered.first, first, sizeof(first));
+    }
     fputs("lockstep: ", stderr);
     vfprintf(stderr, fmt, args);
     fputc('\n', stderr);
@@ -27,7 +42,17 @@ void say(const char *fmt, ...)
 
 void say_error(const struct error *e)
 {
+    answered.code = answered.code == 0 ? e->code : answered.code;
     say("%s", e->message);
+}
+
+void print_refusal(void)
+{
+    if (!answered.json) {
+        print_json(json_pack("{s:{s:s, s:o}}", "error", "code",
+                             error_name(answered.code != 0 ? answered.code : E_INVALID), "message",
+                             json_text(answered.first)));
+    }
 }
 
 void say_complaints(const struct complaint *items, size_t count)
@@ -46,6 +71,7 @@ void say_complaints(const struct complaint *items, size_t count)
 
 void print_json(json_t *json)
 {
+    answered.json = true;
     json_dumpf(json, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
     fputc('\n', stdout);
     json_decref(json);

@@ -23,6 +23,8 @@ void say_complaints(const struct complaint *items, size_t count);
 
 /* Prints one JSON value and a newline on standard output, keys in the order they were set; takes it. */
 void print_json(json_t *json);
+/* {error: {code, message}} of the first complaint, unless a JSON document was printed already. */
+void print_refusal(void);
 /* A text that may be NULL or not UTF-8: never fails. */
 json_t *json_text(const char *text);
 

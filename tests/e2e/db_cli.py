@@ -67,7 +67,7 @@ class Database:
         for status in (self.folder / "state" / "holders").glob("*/status.json"):
             if subprocess.run(["flock", "-n", status.parent / "alive", "true"], check=False).returncode != 0:
                 with contextlib.suppress(OSError):
-                    os.kill(json.loads(status.read_text())["pid"], signal.SIGTERM)
+                    os.kill(int(json.loads(status.read_text())["process"].split()[0]), signal.SIGTERM)
 
 
 @pytest.fixture

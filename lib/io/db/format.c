@@ -222,6 +222,13 @@ int db_ledger_read(struct db_session *s, struct arena *arena, int format,
     if (rc < 0) {
         return rc;
     }
+    for (size_t i = 0; i < ledger.ids.count; i++) {
+        if (ledger.ids.items[i] == NULL) {
+            return db_fail(s, e, E_CONFLICT,
+                           "the ledger has a row whose version or name is NULL: no tool wrote it. "
+                           "Look at that row, and mend or delete it");
+        }
+    }
     if (ledger.ids.count > 1) {
         qsort(ledger.ids.items, ledger.ids.count, sizeof(*ledger.ids.items), by_bytes);
     }

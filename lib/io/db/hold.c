@@ -31,6 +31,7 @@ struct hold {
     const char *dir;
     struct hold_spec spec;
     struct hold_status status;
+    bool unseen; /* the status could not be written */
     struct db_session session;
     bool open;
     bool locked; /* the engine's lock is ours */
@@ -60,7 +61,8 @@ static void set_state(struct hold *h, enum hold_state state, int code, const cha
     h->status.yielded = state == HOLD_HELD ? h->tool.yielded : NULL;
     snprintf(h->said, sizeof(h->said), "%s", message != NULL ? message : "");
     struct error e = {0};
-    if (hold_status_write(&h->scratch, h->dir, &h->status, &h->self, &e) < 0) {
+    h->unseen = hold_status_write(&h->scratch, h->dir, &h->status, &h->self, &e) < 0;
+    if (h->unseen) {
         say(h, e.message);
     }
     if (changed) {
@@ -371,7 +373,7 @@ static bool asked_to_stop(struct hold *h, int wait_ms)
 static int run(struct hold *h)
 {
     set_state(h, HOLD_WAITING, 0, NULL);
-    for (;;) {
+    for (bool begun = false;;) {
         arena_deinit(&h->scratch);
         h->words = NULL;
         if (h->status.state == HOLD_HELD) {
@@ -379,6 +381,12 @@ static int run(struct hold *h)
         } else if (round_without(h)) {
             return 1;
         }
+        /* A full disk: the lock that nobody is told of would be held for nothing. Later, work goes on under it. */
+        if (h->unseen && !begun) {
+            release(h);
+            return 1;
+        }
+        begun = begun || h->status.state == HOLD_HELD;
         bool waits = h->status.state != HOLD_HELD || wants_back(h);
         if (asked_to_stop(h, waits ? POLL_WAITING_MS : POLL_HELD_MS)) {
             release(h);

@@ -79,8 +79,13 @@ static int start_holder(struct wait *w, struct error *e)
 static int refuse_down(struct wait *w, struct error *e)
 {
     const char *log = arena_printf(w->act->arena, "%s/" HOLD_LOG, w->dir);
-    return error_set(e, E_IO, "database %s: the lock's holder (%s hold) ended at once: %s",
-                     w->database->name, w->act->program, file_tail(w->act->arena, log, LOG_BYTES));
+    const char *said = file_tail(w->act->arena, log, LOG_BYTES);
+    return error_set(
+        e, E_IO, "database %s: the lock's holder (%s hold) ended at once: %s", w->database->name,
+        w->act->program,
+        !str_empty(said)
+            ? said
+            : arena_printf(w->act->arena, "it could not even write %s: is there room?", log));
 }
 
 /* The spec is written before the fence is raised: a holder that has to take the lock again then knows the new one. */

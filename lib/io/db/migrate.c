@@ -33,6 +33,7 @@
 
 #define RETRY_FIRST_MS 10
 #define RETRY_MS       200
+#define SESSIONS_MAX   25 /* lost at one item; a script can end its own session each time */
 
 struct migrate {
     struct act *act;
@@ -52,6 +53,7 @@ struct migrate {
     size_t intents_count;
     bool temporary;
     uint64_t ran, skipped;
+    bool gave_up; /* an item lost every session it was given */
 };
 
 int db_work_open(struct act *act, struct db_session *s, const struct database_ref *database,
@@ -439,15 +441,21 @@ static int do_item(struct migrate *m, const struct migration_item *item, struct 
 /* An item to its end, over lost sessions and restarted servers. */
 static int do_item_to_end(struct migrate *m, const struct migration_item *item, struct error *e)
 {
+    int lost = 0;
     for (int64_t pause = RETRY_FIRST_MS;; pause = MIN(2 * pause, RETRY_MS)) {
         int rc = m->session.handle == NULL ? open_session(m, e) : 0;
         if (rc == 0) {
+            lost++;                         /* if this one is */
             m->session.arena = &m->scratch; /* what one item needs goes with it */
             rc = do_item(m, item, e);
         }
         m->session.arena = &m->session_arena;
         arena_deinit(&m->scratch);
         if (rc != E_UNAVAILABLE || act_left_ms(m->act) <= RETRY_MS || act_stopped(m->act)) {
+            return rc;
+        }
+        if (lost == SESSIONS_MAX) {
+            m->gave_up = true;
             return rc;
         }
         act_log(m->act, "%s: %s; looking again", item->file, e->message);
@@ -464,6 +472,13 @@ static int end_unavailable(struct migrate *m, const struct migration_item *item,
         return rc;
     }
     struct error last = *e;
+    if (m->gave_up) {
+        return error_set(e, E_UNAVAILABLE,
+                         "%s: each of %d sessions was lost while it ran (%" PRIu64
+                         " of the migrations have run): does the script end its own session, or "
+                         "does somebody else? %s. A retry looks first",
+                         item->file, SESSIONS_MAX, m->ran, last.message);
+    }
     return error_set(e, E_UNAVAILABLE,
                      "%s: no answer until the deadline (%" PRIu64
                      " of the migrations have run): %s. "

@@ -6,6 +6,7 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/buf.h"
@@ -62,6 +63,19 @@ static int check(struct db_session *s, const char *path, struct error *e)
     }
     int failed = 0;
     const char *own = NULL;
+    char bytes[300] = "";
+    struct stat st;
+    if (rc == SQLITE_OK && str_equal(word, "ok")) {
+        rc = sqlite3_exec(backup,
+                          "SELECT page_count * page_size FROM pragma_page_count(),"
+                          " pragma_page_size()",
+                          first_word, bytes, NULL);
+    }
+    /* SQLite reads what is missing of the last page as zeros. */
+    if (rc == SQLITE_OK && bytes[0] != '\0' &&
+        (stat(path, &st) < 0 || st.st_size < strtoll(bytes, NULL, 10))) {
+        sqlite3_snprintf(sizeof(word), word, "its end is missing");
+    }
     if (rc != SQLITE_OK || !str_equal(word, "ok")) {
         failed =
             db_fail(s, e, E_INVALID, "%s is no whole backup of SQLite: %s; nothing was changed",
