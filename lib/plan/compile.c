@@ -200,6 +200,7 @@ int plan_compile(struct arena *arena, const struct spec *spec, const struct inve
     if (!choose_strategy(&c, from)) {
         return E_INVALID;
     }
+    open_check(&c);
     plan.direction = c.hops[0].direction;
     if (!is_done(&c)) {
         compile(&c);

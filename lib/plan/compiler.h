@@ -130,6 +130,8 @@ const char *lossy_of(struct compiler *c, const struct hop_database *db);
 /* ---- nodes.c ---- */
 void nodes_read(struct compiler *c);
 void nodes_check(struct compiler *c);
+/* After way_hops(): what an earlier run began and did not end must be met by a step of this plan. */
+void open_check(struct compiler *c);
 struct members members_all(struct compiler *c);
 struct members members_where(struct compiler *c, const char *name, const struct members *of,
                              bool (*keep)(const struct compiler *, size_t node, const void *),

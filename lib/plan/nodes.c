@@ -69,6 +69,41 @@ static void check_open(struct compiler *c, const struct observed_database *seen)
     }
 }
 
+static bool is_taken_up(const struct compiler *c, size_t database, const char *id)
+{
+    for (size_t h = 0; h < c->hop_count; h++) {
+        const struct migration_way *way = &c->hops[h].databases[database].way;
+        for (size_t i = 0; i < way->up_count + way->down_count; i++) {
+            const struct migration *m =
+                i < way->up_count ? &way->up[i] : &way->down[i - way->up_count];
+            if (str_equal(m->id, id)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+void open_check(struct compiler *c)
+{
+    for (size_t d = 0; d < c->app->databases.count; d++) {
+        const struct app_database_spec *app =
+            LIST_AT(&c->app->databases, struct app_database_spec, d);
+        const struct observed_database *seen = inventory_database(c->inventory, app->name);
+        for (size_t i = 0; seen != NULL && i < seen->open_count; i++) {
+            const struct observed_open *open = &seen->open[i];
+            if (open->ours && !is_taken_up(c, d, open->id)) {
+                forbid(c,
+                       "database %s: migration %s was begun on its way %s and not ended (%s), and "
+                       "this plan does not come by it: releases would start on a schema that is "
+                       "half-way. Look (`lockstep db status`), then say so: `lockstep db retry`, "
+                       "`mark-applied`, `mark-reverted` or `down`",
+                       seen->name, open->id, open->down ? "down" : "up", open->words);
+            }
+        }
+    }
+}
+
 static void check_databases(struct compiler *c)
 {
     for (size_t i = 0; i < c->app->databases.count; i++) {

@@ -66,6 +66,19 @@ static void what_was_begun_on_its_way_down_goes_down_first(void **state UNUSED)
     assert_string_equal(items(), "down add_tags add_index");
 }
 
+static void what_was_begun_and_no_step_meets_forbids_the_plan(void **state UNUSED)
+{
+    guestbook("1.0.0", "");
+    world_runs(&w, "1.0.0");
+    world_ledger(&w, 2); /* nothing is to do, as far as the ledger knows */
+    stands_open("add_index", false, true, "run 1f began 000003_add_index.up.sql at 12:00");
+    check("open", world_refusal(&w, NULL),
+          "database main: migration add_index was begun on its way up and not ended (run 1f began "
+          "000003_add_index.up.sql at 12:00), and this plan does not come by it: releases would "
+          "start on a schema that is half-way. Look (`lockstep db status`), then say so: "
+          "`lockstep db retry`, `mark-applied`, `mark-reverted` or `down`\n");
+}
+
 /* ---- golang-migrate: one row that means all up to it ---- */
 
 #define FILE_OF(name_, text_)                                                                      \
@@ -156,6 +169,7 @@ int main(void)
         T(a_mark_that_somebody_else_left_forbids_the_plan),
         T(what_lockstep_began_is_met_again_and_told),
         T(what_was_begun_on_its_way_down_goes_down_first),
+        T(what_was_begun_and_no_step_meets_forbids_the_plan),
         T(one_row_means_all_up_to_it),
         T(a_dirty_row_that_lockstep_left_is_met_again),
         T(a_file_that_the_tool_would_skip_is_refused_by_its_name),

@@ -191,9 +191,8 @@ static void mariadbs_own_count_is_ours(void **state)
         "/**/", "/*/ ; */", " --\n", " /*!99999 ; */ ", "/*'*/",     NULL};
     static const char *const whole[] = {
         "BEGIN NOT ATOMIC SET @a = ';'; SET @end = 1; IF @end THEN SET @b = '\\';'; END IF; END",
-        "BEGIN NOT ATOMIC DECLARE x INT; CASE @a WHEN 1 THEN SET x = CASE 1 WHEN 1 THEN 2 END; "
-        "ELSE "
-        "SET x = 1; END CASE; WHILE x < 0 DO SET x = 1; END WHILE; END",
+        ("BEGIN NOT ATOMIC DECLARE x INT; CASE @a WHEN 1 THEN SET x = CASE 1 WHEN 1 THEN 2 END; "
+         "ELSE SET x = 1; END CASE; WHILE x < 0 DO SET x = 1; END WHILE; END"),
         "/*!40101 SET @a = ';' */",
         "/*!50003 BEGIN NOT ATOMIC SET @a = 1; SET @b = 2; END */",
         "DO 5--1",
@@ -320,8 +319,8 @@ static void postgresqls_own_split_is_ours(void **state)
                                        "/**/",       " --;\r",      " /* /* */ ; */ ",
                                        " /*! ; */ ", NULL};
     static const char *const whole[] = {
-        "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT ';'; SELECT CASE 1 WHEN 1 "
-        "THEN 2 END; END",
+        ("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT ';'; SELECT CASE 1 WHEN 1 "
+         "THEN 2 END; END"),
         "CREATE RULE r AS ON INSERT TO t DO ALSO (SELECT 1; SELECT ';')",
         "DO $x$ BEGIN PERFORM '$$;'; END $x$",
         "CREATE FUNCTION g() RETURNS int LANGUAGE sql AS 'SELECT 1;'", NULL};

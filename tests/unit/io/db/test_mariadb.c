@@ -504,8 +504,8 @@ static void scripts_are_cut_by_the_servers_rules(void **state)
         "/* not /* nested; */ INSERT INTO b SELECT 4--1; INSERT INTO b VALUES (6);",
         "/*!40101 INSERT INTO a VALUES ('exec;') */; INSERT INTO b VALUES (7);",
         "INSERT INTO a SELECT '$$;'; INSERT INTO a SELECT '$$'; INSERT INTO b VALUES (8);",
-        "CREATE PROCEDURE p() BEGIN IF 1 THEN SELECT 1; END IF; INSERT INTO b VALUES (9); END;\n"
-        "CALL p(); -- the end; of it"};
+        ("CREATE PROCEDURE p() BEGIN IF 1 THEN SELECT 1; END IF; INSERT INTO b VALUES (9); END;\n"
+         "CALL p(); -- the end; of it")};
     struct migration_item items[ARRAY_SIZE(scripts)];
     for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
         items[i] = fixture_item(f, (int64_t)i, arena_printf(&f->arena, "odd_%zu", i), scripts[i]);
