@@ -92,7 +92,25 @@ static bool is_in(const char *const *ids, size_t count, const char *id)
     return false;
 }
 
-/* On the way down also goes what was begun upwards and is not in the ledger: its down takes away what is half there. */
+/* A ledger of one row (golang-migrate's) counts up to what was begun: on the way up that is met again, and looked at. */
+static struct strings done_upwards(struct db_call *call, const struct db_look *look)
+{
+    struct strings done = {.items = ARENA_ARRAY(call->arena, look->applied.count, const char *)};
+    for (size_t i = 0; i < look->applied.count; i++) {
+        bool begun = false;
+        for (size_t k = 0; k < look->unsettled_count; k++) {
+            const struct db_unsettled *u = &look->unsettled[k];
+            begun = begun || (u->ours && !u->down && str_equal(u->item, look->applied.items[i]));
+        }
+        if (!begun) {
+            done.items[done.count++] = look->applied.items[i];
+        }
+    }
+    return done;
+}
+
+/* On the way down also goes what was begun upwards and is not in the ledger: its down takes away what is half there; and
+ * what was begun downwards, where such a ledger says that it is gone. */
 static void add_begun(struct db_call *call, const struct db_look *look, struct strings *applied)
 {
     const char **all =
@@ -103,7 +121,7 @@ static void add_begun(struct db_call *call, const struct db_look *look, struct s
     }
     for (size_t i = 0; i < look->unsettled_count; i++) {
         const struct db_unsettled *u = &look->unsettled[i];
-        if (!u->down && !is_in(all, count, u->item) &&
+        if ((!u->down || u->ours) && !is_in(all, count, u->item) &&
             migration_find(&call->folder.set, u->item) != NULL) {
             all[count++] = u->item;
         }
@@ -122,7 +140,8 @@ int db_way_find(struct db_call *call, const struct db_look *look, bool down, con
         return rc;
     }
     const struct migration_set *counts = down ? &call->folder.set : &target;
-    struct strings applied = within(call->arena, &look->applied, counts);
+    struct strings done = down ? look->applied : done_upwards(call, look);
+    struct strings applied = within(call->arena, &done, counts);
     if (down) {
         add_begun(call, look, &applied);
     }
@@ -133,7 +152,7 @@ int db_way_find(struct db_call *call, const struct db_look *look, bool down, con
         way.up_count = 0; /* what is pending below the target stays pending */
     }
     if (rc == 0 && call->format->check_way != NULL) {
-        rc = call->format->check_way(call->arena, &target, &look->applied, &way, e);
+        rc = call->format->check_way(call->arena, &target, &done, &way, e);
     }
     if (rc < 0) {
         error_wrap(e, "database %s", call->ref.name);

@@ -1,5 +1,6 @@
 """`lockstep db` on what real trees of migrations hold, on real servers, over scripts made here."""
 
+import contextlib
 import os
 import subprocess
 
@@ -212,3 +213,40 @@ def test_a_server_s_detail_and_hint_are_sentences(on_postgres):
     done = on_postgres.db("up")
     assert done.returncode == 1
     assert "existing function. Row type defined by OUT parameters is different. Use DROP FUNCTION f() first. (" in done.stderr
+
+
+# ---- killed in what has no transaction ----
+
+def killed_while_it_waits(database, statement, sql, *words):
+    """Kills lockstep while `sql` waits in the server for another transaction, then ends that transaction."""
+    with contextlib.closing(database.server.connect(database.name)) as other:
+        cursor = other.cursor()
+        cursor.execute(f"BEGIN; {statement}")
+        run = database.start(*words)
+        wait_until("it waits", lambda: any(s[3].startswith(sql) for s in database.server.sessions(database.name)))
+        run.kill()
+        run.communicate()
+        cursor.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("way", ["up again", "up, then down", "down again"])
+def test_killed_in_a_concurrent_index_under_a_ledger_of_one_row_the_same_command_goes_on(on_postgres, way):
+    words = ["--format", "golang-migrate", "--lossy", "ok"]
+    on_postgres.tables(1)
+    on_postgres.write(2, "index", "CREATE INDEX CONCURRENTLY i ON t1 (id);", "DROP INDEX CONCURRENTLY IF EXISTS i;")
+    assert on_postgres.db("up", "--to", "1", *words).returncode == 0
+    valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('i')"
+    ledger = "SELECT version, dirty FROM schema_migrations"
+    if way == "down again":
+        assert on_postgres.db("up", *words).returncode == 0
+        killed_while_it_waits(on_postgres, "SELECT * FROM t1", "DROP INDEX", "down", "--to", "1", *words)
+    else:
+        killed_while_it_waits(on_postgres, "INSERT INTO t1 VALUES (1)", "CREATE INDEX", "up", *words)
+        assert on_postgres.read(ledger) == [["2", "t"]]
+    if way == "up again":
+        done = on_postgres.db("up", *words)
+        assert (done.returncode, on_postgres.read(ledger), on_postgres.read(valid)) == (0, [["2", "f"]], [["t"]]), done.stderr
+    else:
+        done = on_postgres.db("down", "--to", "1", *words)
+        assert (done.returncode, on_postgres.read(ledger), on_postgres.read(valid)) == (0, [["1", "f"]], []), done.stderr
+    assert no_holder_lives(on_postgres)
