@@ -83,6 +83,24 @@ static bool prove_strangers(struct compiler *c, size_t hop, const struct hop_dat
     return true;
 }
 
+/* A ledger that a broken-off run left beyond the hop's end comes back against the hop's direction: which releases
+ * that schema runs with, nobody has said. */
+static bool goes_with_the_hop(struct compiler *c, const struct hop_state *h,
+                              const struct hop_database *db, const char **ret_why)
+{
+    size_t against = h->direction == DIRECTION_DOWN ? db->way.up_count : db->way.down_count;
+    if (against == 0) {
+        return true;
+    }
+    *ret_why = arena_printf(
+        c->arena,
+        "database %s is not where a release left it: %zu migration%s must go %s on the way to %s, "
+        "and rolling would start nodes before them",
+        db->app->name, against, against == 1 ? "" : "s",
+        h->direction == DIRECTION_DOWN ? "up" : "down", h->to);
+    return false;
+}
+
 /* Everything that may run beside this database's move of this hop. */
 static bool prove_database(struct compiler *c, size_t hop, const struct hop_database *db,
                            const char **ret_why)
@@ -118,7 +136,8 @@ bool prove_rolling(struct compiler *c, const char **ret_why)
     }
     for (size_t h = 0; h < c->hop_count; h++) {
         for (size_t d = 0; d < c->hops[h].database_count; d++) {
-            if (!prove_database(c, h, &c->hops[h].databases[d], ret_why) ||
+            if (!goes_with_the_hop(c, &c->hops[h], &c->hops[h].databases[d], ret_why) ||
+                !prove_database(c, h, &c->hops[h].databases[d], ret_why) ||
                 !prove_strangers(c, h, &c->hops[h].databases[d], ret_why)) {
                 return false;
             }

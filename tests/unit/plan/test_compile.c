@@ -329,6 +329,19 @@ static void refuses_to_roll_what_it_cannot_prove(void **state UNUSED)
           "let app-1 meet it; go all-at-once, or say if_not_rolling: all-at-once\n");
 }
 
+/* A way down that was broken off behind the release that is wanted now: its migrations must come up again first. */
+static void refuses_to_roll_against_the_direction_of_a_hop(void **state UNUSED)
+{
+    guestbook("1.1.0", ROLLING);
+    world_runs(&w, "2.0.0");
+    world_ledger(&w, 2);
+    check(
+        "against", world_refusal(&w, NULL),
+        "cluster.yaml:12:22: database main is not where a release left it: 1 migration must go up "
+        "on the way to 1.1.0, and rolling would start nodes before them; go all-at-once, or say "
+        "if_not_rolling: all-at-once\n");
+}
+
 static void goes_all_at_once_where_the_cluster_says_so(void **state UNUSED)
 {
     guestbook("2.0.0", "strategy: { rolling: { canary: 1 }, if_not_rolling: all-at-once }\n");
@@ -666,6 +679,7 @@ int main(void)
         T(takes_back_a_half_done_upgrade_of_the_database_alone),
         T(moves_a_ledger_that_was_left_behind),
         T(refuses_to_roll_what_it_cannot_prove),
+        T(refuses_to_roll_against_the_direction_of_a_hop),
         T(goes_all_at_once_where_the_cluster_says_so),
         T(never_mixes_what_may_not_be_mixed),
         T(says_all_that_the_cluster_forbids_at_once),
