@@ -87,7 +87,7 @@ class PostgresSite(Site):
         process = subprocess.Popen(self.words("rehearse", *more), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    text=True, env=ENVIRONMENT)
         wait_until("the rehearsal comes to the gate", lambda: self.server.query(
-            "SELECT 1 FROM pg_stat_activity WHERE datname LIKE '%\\_lockstep\\_%' AND query LIKE 'DO %'"))
+            "SELECT 1 FROM pg_stat_activity WHERE datname LIKE '%\\_lockstep\\_%' AND query LIKE '%DO $$ BEGIN WHILE%'"))
         return process
 
     @contextlib.contextmanager
