@@ -13,9 +13,10 @@ static json_t *nodes_json(const Lockstep__V1__ClusterStatus *s)
     for (size_t i = 0; i < s->n_nodes; i++) {
         const Lockstep__V1__NodeStatus *n = s->nodes[i];
         json_array_append_new(
-            nodes, json_pack("{s:o, s:b, s:o, s:b, s:o}", "name", json_text(n->name), "connected",
-                             n->connected ? 1 : 0, "version", json_text(n->version), "running",
-                             n->running ? 1 : 0, "problem", json_text(n->problem)));
+            nodes, json_pack("{s:o, s:b, s:o, s:b, s:o, s:o}", "name", json_text(n->name),
+                             "connected", n->connected ? 1 : 0, "version", json_text(n->version),
+                             "running", n->running ? 1 : 0, "problem", json_text(n->problem),
+                             "denied", json_text(n->denied)));
     }
     return nodes;
 }
@@ -67,12 +68,14 @@ static void print_cluster(struct context *c, const Lockstep__V1__ClusterStatus *
     table_init(&t, c->arena, 4);
     for (size_t i = 0; i < s->n_nodes; i++) {
         const Lockstep__V1__NodeStatus *n = s->nodes[i];
-        TABLE_ADD(&t, n->name,
-                  str_empty(n->version) ? (n->connected ? "nothing" : "?") : n->version,
-                  !n->connected ? "away"
-                  : n->running  ? "running"
-                                : "stopped",
-                  n->problem);
+        TABLE_ADD(
+            &t, n->name, str_empty(n->version) ? (n->connected ? "nothing" : "?") : n->version,
+            !n->connected ? "away"
+            : n->running  ? "running"
+                          : "stopped",
+            !str_empty(n->problem)  ? n->problem
+            : !str_empty(n->denied) ? arena_printf(c->arena, "starts are refused: %s", n->denied)
+                                    : "");
     }
     for (size_t i = 0; i < s->n_databases; i++) {
         const Lockstep__V1__DatabaseStatus *d = s->databases[i];
@@ -142,7 +145,7 @@ const struct verb verb_status = {
              "\n"
              "--json: {\"clusters\": [{name, application, wanted, observed, revision, run, "
              "run_state, why,\n"
-             "nodes: [{name, connected, version, running, problem}],\n"
+             "nodes: [{name, connected, version, running, problem, denied}],\n"
              "databases: [{name, engine, applied, problem, holder}]}]}\n",
     .example = "  lockstep status chat-prod\n",
     .operands_max = 1,

@@ -131,6 +131,7 @@ static void add_nodes(struct looking *l, const struct inventory *inventory)
         to->version = text(arena_strdup(&l->arena, node->version));
         to->running = node->running;
         to->problem = text(arena_strdup(&l->arena, node->problem));
+        to->denied = text(arena_strdup(&l->arena, node->denied));
         status->nodes[status->n_nodes++] = to;
     }
     status->databases =

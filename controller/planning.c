@@ -259,6 +259,7 @@ static void take_node(struct planning *p, struct observed_node *node, const json
     node->version = text_of(p, facts, "version");
     node->artifact = text_of(p, facts, "artifact");
     node->running = json_is_true(json_object_get(facts, "running"));
+    node->denied = text_of(p, facts, "denied");
     node->disk_free_bytes = json_integer_value(json_object_get(facts, "disk_free_bytes"));
     node->os = text_of(p, facts, "os");
     node->arch = text_of(p, facts, "arch");

@@ -62,6 +62,29 @@ void step_deny(struct compiler *c, struct plan_phase *phase)
     step->action->deny = a;
 }
 
+static bool is_denied(const struct compiler *c, size_t node, const void *moving)
+{
+    return c->nodes[node].lift && !((const bool *)moving)[node];
+}
+
+void phase_lift(struct compiler *c, const struct members *moving)
+{
+    bool *moves = ARENA_ARRAY(c->arena, c->node_count, bool);
+    for (size_t i = 0; i < moving->count; i++) {
+        moves[moving->items[i]] = true;
+    }
+    struct members all = members_all(c);
+    struct members denied = members_where(c, "denied", &all, is_denied, moves);
+    if (denied.count == 0) {
+        return;
+    }
+    size_t hop = c->hop_count - 1;
+    struct plan_phase *phase = add_nodes_phase(c, (int64_t)hop, "permit", &denied);
+    step_permit(c, phase, hop);
+    struct plan_step *step = LIST_AT(&phase->steps, struct plan_step, 0);
+    step->detail = c->nodes[denied.items[0]].seen->denied;
+}
+
 void step_health(struct compiler *c, struct plan_phase *phase, size_t hop, int64_t soak_ms)
 {
     if (c->app->health.count == 0 && soak_ms == 0) {

@@ -132,6 +132,7 @@ void compile_all_at_once(struct compiler *c)
 {
     struct members members = who(c);
     if (members.count == 0) {
+        phase_lift(c, &members);
         return;
     }
     before(c, &members);

@@ -79,9 +79,9 @@ static void fill_plan(struct compiler *c, const struct plan_request *request, co
     for (size_t i = 0; i < c->node_count; i++) {
         const struct node_state *n = &c->nodes[i];
         struct plan_node *node = list_push(c->arena, &plan->nodes, sizeof(*node));
-        *node = (struct plan_node){n->spec->name, n->spec->vars,
-                                   n->seen != NULL ? n->seen->version : NULL,
-                                   n->seen != NULL && n->seen->running};
+        *node = (struct plan_node){
+            n->spec->name, n->spec->vars, n->seen != NULL ? n->seen->version : NULL,
+            n->seen != NULL && n->seen->running, n->seen != NULL ? n->seen->denied : NULL};
     }
     for (size_t i = 0; i < c->app->databases.count; i++) {
         const char *name = LIST_AT(&c->app->databases, struct app_database_spec, i)->name;
@@ -102,7 +102,7 @@ static bool is_done(const struct compiler *c)
         return false;
     }
     for (size_t i = 0; i < c->node_count; i++) {
-        if (c->nodes[i].touch) {
+        if (c->nodes[i].touch || c->nodes[i].lift) {
             return false;
         }
     }

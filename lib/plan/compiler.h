@@ -54,6 +54,7 @@ struct node_state {
     int64_t at;                       /* index of its version in the path; -1: none of it */
     bool swap;                        /* not the wanted release yet */
     bool touch;                       /* to be swapped or to be started */
+    bool lift; /* as wanted, but it may not start: an earlier run denied it */
 };
 
 /* Nodes by index, in the cluster's order. */
@@ -166,6 +167,8 @@ void step_service(struct compiler *c, struct plan_phase *phase, size_t hop, enum
 void step_swap(struct compiler *c, struct plan_phase *phase, const struct known_release *release);
 void step_permit(struct compiler *c, struct plan_phase *phase, size_t hop);
 void step_deny(struct compiler *c, struct plan_phase *phase);
+/* Nodes that are as wanted, but for what an earlier run denied them, and are not among those that move. */
+void phase_lift(struct compiler *c, const struct members *moving);
 void step_health(struct compiler *c, struct plan_phase *phase, size_t hop, int64_t soak_ms);
 void phase_announce(struct compiler *c, int64_t hop, const char *event, const char *text);
 void phase_check(struct compiler *c);

@@ -35,6 +35,13 @@ static void node_difference(struct arena *arena, const struct plan_node *node,
                          node->running ? "running" : "not running",
                          seen->running ? "running" : "not running"));
     }
+    if ((node->denied == NULL) != (seen->denied == NULL)) {
+        say(arena, out,
+            arena_printf(arena, "node %s could %sstart when the plan was made and can%s now%s%s",
+                         node->name, node->denied == NULL ? "" : "not ",
+                         seen->denied == NULL ? "" : "not", seen->denied == NULL ? "" : ": ",
+                         seen->denied == NULL ? "" : seen->denied));
+    }
 }
 
 static const char *first_missing(const struct strings *of, const struct strings *in)

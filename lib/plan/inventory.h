@@ -17,6 +17,8 @@ struct observed_node {
     const char
         *artifact; /* sha256 that the installed tree came from; NULL: not put there by Lockstep */
     bool running;  /* the service */
+    const char
+        *denied; /* why what is installed may not start ("denied by run 1f2e…"); NULL: it may */
     int64_t disk_free_bytes; /* on layout's file system */
     const char *os, *arch;   /* "linux", "amd64" */
 };

@@ -153,6 +153,7 @@ static void place_node(struct compiler *c, size_t index)
         (seen->artifact == NULL || wanted == NULL || str_equal(seen->artifact, wanted->sha256));
     node->swap = !right;
     node->touch = !right || seen == NULL || !seen->running;
+    node->lift = !node->touch && seen->denied != NULL;
 }
 
 void nodes_check(struct compiler *c)

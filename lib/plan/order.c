@@ -184,6 +184,9 @@ void order_finish(struct compiler *c, size_t hop, const struct members *members)
 {
     size_t from = c->plan->phases.count;
     bool last = hop + 1 == c->hop_count;
+    if (last) {
+        phase_lift(c, members);
+    }
     extra_phases(c, hop, POINT_FINISHED, SLOT_BEFORE, members);
     if (last) {
         phase_check(c);

@@ -33,6 +33,7 @@ struct plan_node {
     struct pairs vars;
     const char *from; /* observed version; NULL: nothing installed */
     bool running;
+    const char *denied; /* observed: why it may not start; NULL: it may */
 };
 
 struct plan_hop {

@@ -338,7 +338,10 @@ static void begin(struct walk *w)
     for (size_t i = 0; i < n; i++) {
         const struct plan_node *node = LIST_AT(&plan->nodes, struct plan_node, i);
         bool running = w->c->app->service != NULL ? node->running : node->from != NULL;
-        w->places[i] = (struct place){.name = node->name, .version = version_of(w, node->from)};
+        w->places[i] = (struct place){.name = node->name,
+                                      .version = version_of(w, node->from),
+                                      .denied = node->denied != NULL};
+        w->denied += node->denied != NULL ? 1 : 0;
         w->sorted[i] = &w->places[i];
         w->down++;
         set_running(w, &w->places[i], running);
@@ -397,6 +400,13 @@ bool prove_plan(struct compiler *c, struct strings *ret)
         } else {
             once_phase(&w, phase);
         }
+    }
+    if (w.denied > 0 && !w.broken && c->complaints->count == 0) {
+        w.broken = true;
+        forbid(c,
+               "%zu of %zu nodes could not start by themselves after this plan: this is a mistake "
+               "of the compiler, report it",
+               w.denied, c->plan->nodes.count);
     }
     if (!w.broken) {
         say(&w, ret);

@@ -145,6 +145,7 @@ void compile_rolling(struct compiler *c)
     struct members all = members_all(c);
     struct members moving = members_where(c, "to move", &all, takes_part, &last);
     if (moving.count == 0 && !c->migrates) {
+        phase_lift(c, &moving);
         return;
     }
     if (moving.count == 0) {

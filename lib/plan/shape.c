@@ -19,6 +19,7 @@ static const struct field node_fields[] = {
     {.key = "vars", .type = SHAPE_MAP, AT(plan_node, vars)},
     {.key = "from", .type = SHAPE_VERSION, AT(plan_node, from)},
     {.key = "running", .type = SHAPE_BOOL, AT(plan_node, running)},
+    {.key = "denied", .type = SHAPE_STRING, AT(plan_node, denied)},
 };
 static const struct shape node_shape = SHAPE_OF("node", plan_node, node_fields);
 

@@ -376,8 +376,7 @@ void check_run_end(struct sim *s, struct sim_run *run, enum rollout_state state)
     for (size_t i = 0; i < s->scenario.node_count; i++) {
         const struct sim_node *n = &s->nodes[i];
         bool runs = n->runs == (int)run->to || n->boots == (int)run->to;
-        /* Not promised yet: what an aborted run denied stays denied where the next plan has nothing to do. */
-        bool denied = n->denied && &s->runs[n->denied_run] == run;
+        bool denied = n->denied;
         if (!s->places[i].tainted && (n->installed != (int)run->to || !runs || denied)) {
             violate(s, RULE_WHOLE, "the run succeeded, and node %zu has %d installed, runs %d%s", i,
                     n->installed, n->runs, denied ? ", denied" : "");

@@ -194,6 +194,7 @@ static void observe_nodes(struct sim *s, struct inventory *in)
             .artifact =
                 n->installed < 0 ? NULL : arena_printf(&s->arena, DIGEST, (size_t)n->installed + 1),
             .running = n->runs >= 0,
+            .denied = n->denied ? "denied by a run" : NULL,
             .disk_free_bytes = INT64_C(10000000000),
             .os = "linux",
             .arch = "amd64"};

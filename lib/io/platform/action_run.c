@@ -12,6 +12,7 @@
 #include "lib/io/platform/files.h"
 #include "lib/io/platform/http.h"
 #include "lib/io/platform/layout.h"
+#include "lib/io/platform/permit.h"
 #include "lib/io/platform/process.h"
 #include "lib/io/platform/service.h"
 
@@ -203,6 +204,20 @@ static int observe_version(struct act *act, const struct observe_action *a, cons
                            a->layout, why);
 }
 
+/* Why what is installed may not start here, in words; NULL: it may. */
+static const char *denied_words(struct act *act, const char *layout)
+{
+    struct permit permit = {0};
+    struct error e = {0};
+    if (permit_read(act->arena, act->state_dir, act->application, &permit, &e) == 0 &&
+        permit.denied != NULL) {
+        return arena_printf(act->arena, "denied by run %s", permit.denied_run);
+    }
+    return permit_check(act->arena, act->state_dir, act->application, layout, &e) < 0
+               ? arena_strdup(act->arena, e.message)
+               : NULL;
+}
+
 /* The words of Debian and Go, which artifacts are named by. */
 static const char *machine_word(const char *machine)
 {
@@ -253,9 +268,10 @@ int act_observe(struct act *act, const struct action *action, struct error *e)
     struct utsname name;
     uname(&name);
     json_t *json =
-        json_pack("{s:s?,s:s?,s:b,s:b,s:I,s:s,s:s}", "version", version, "artifact", marker.sha256,
-                  "installed", (int)installed, "running", (int)status.running, "disk_free_bytes",
-                  (json_int_t)free_bytes, "os", "linux", "arch", machine_word(name.machine));
+        json_pack("{s:s?,s:s?,s:b,s:b,s:I,s:s,s:s,s:s?}", "version", version, "artifact",
+                  marker.sha256, "installed", (int)installed, "running", (int)status.running,
+                  "disk_free_bytes", (json_int_t)free_bytes, "os", "linux", "arch",
+                  machine_word(name.machine), "denied", denied_words(act, a->layout));
     char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(json);
     if (text == NULL) {
