@@ -16,6 +16,7 @@ static const char ends[] =
     "    4  the run was aborted\n"
     "    5  the controller, or the database, cannot be reached\n"
     "    6  the cluster has moved since the plan was made; a ledger or schema is not as known\n"
+    "    7  the run is done, but nodes were left behind\n"
     "  130  interrupted (a watched run goes on)\n";
 
 static void print_table(FILE *to, struct arena *arena, const struct table *t)

@@ -22,6 +22,7 @@ enum cli_exit {
     CLI_ABORTED = 4,       /* the run was aborted */
     CLI_UNREACHABLE = 5,   /* no answer from the controller, or from the database */
     CLI_MOVED = 6,         /* the cluster, ledger or schema is not as it is known */
+    CLI_LEFT_BEHIND = 7,   /* the run is done, but at the nodes that were left behind */
     CLI_INTERRUPTED = 130, /* stopped by a signal */
 };
 

@@ -62,7 +62,7 @@ static void print_cluster(struct context *c, const Lockstep__V1__ClusterStatus *
         printf("  %s\n", s->why);
     }
     if (wants_operator(m->run_state)) {
-        printf("  lockstep retry %s | lockstep abort %s\n", m->run, m->run);
+        printf("  lockstep retry|skip|exclude|abort %s\n", m->run);
     }
     struct table t;
     table_init(&t, c->arena, 4);

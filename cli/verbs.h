@@ -16,6 +16,12 @@
     V(verb_watch)                                                                                  \
     V(verb_abort)                                                                                  \
     V(verb_retry)                                                                                  \
+    V(verb_skip)                                                                                   \
+    V(verb_exclude)                                                                                \
+    V(verb_rollback)                                                                               \
+    V(verb_claim)                                                                                  \
+    V(verb_unclaim)                                                                                \
+    V(verb_approve)                                                                                \
     V(verb_history)                                                                                \
     V(verb_cluster_list)                                                                           \
     V(verb_cluster_get)                                                                            \

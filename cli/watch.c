@@ -280,9 +280,12 @@ static int exit_of(const struct watch *w)
         return CLI_PAUSED;
     case ROLLOUT_ABORTED:
         return CLI_ABORTED;
+    case ROLLOUT_INCOMPLETE:
+        return CLI_LEFT_BEHIND;
     case ROLLOUT_READY:
     case ROLLOUT_RUNNING:
     case ROLLOUT_ABORTING:
+    case ROLLOUT_WAITING:
     case ROLLOUT_FAILED:
         break;
     }

@@ -118,6 +118,19 @@ static void put_state(const struct watch *w, const Lockstep__V1__WatchEvent *eve
                str_empty(s->who) ? "" : ")");
 }
 
+static void put_word(const struct watch *w, const Lockstep__V1__WatchEvent *event, struct buf *out)
+{
+    const Lockstep__V1__WatchWord *word = event->word;
+    put_time(w, event->at_ms, out);
+    buf_puts(out, word->word);
+    const char *const parts[] = {word->place, word->step, word->gate};
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        buf_printf(out, "%s%s", str_empty(parts[i]) ? "" : " ", parts[i]);
+    }
+    buf_printf(out, "%s%s", str_empty(word->why) ? "" : ": ", word->why);
+    buf_printf(out, "  (%s)\n", str_empty(word->who) ? "failure budget" : word->who);
+}
+
 void watch_lines(const struct watch *w, const Lockstep__V1__WatchEvent *event, struct buf *out)
 {
     switch (event->event_case) {
@@ -136,6 +149,9 @@ void watch_lines(const struct watch *w, const Lockstep__V1__WatchEvent *event, s
         break;
     case LOCKSTEP__V1__WATCH_EVENT__EVENT_PHASE:
         put_heading(w, event, out);
+        break;
+    case LOCKSTEP__V1__WATCH_EVENT__EVENT_WORD:
+        put_word(w, event, out);
         break;
     case LOCKSTEP__V1__WATCH_EVENT__EVENT_LINE:
         buf_printf(out, "         %s\n", event->line->text);
@@ -170,6 +186,10 @@ void watch_end_line(const struct watch *w, int64_t now_ms, struct buf *out)
         buf_printf(out, "succeeded in %s: %s runs %s %s (run %s)\n", took, w->cluster,
                    w->plan.application, w->plan.to, w->run);
         break;
+    case ROLLOUT_INCOMPLETE:
+        buf_printf(out, "incomplete after %s: %s; lockstep apply goes on with those (run %s)\n",
+                   took, why, w->run);
+        break;
     case ROLLOUT_FAILED:
         buf_printf(out, "failed after %s, before anything was touched: %s (run %s)\n", took, why,
                    w->run);
@@ -180,13 +200,14 @@ void watch_end_line(const struct watch *w, int64_t now_ms, struct buf *out)
                    took, why, w->run);
         break;
     case ROLLOUT_PAUSED:
-        buf_printf(
-            out, "paused after %s, waits for an operator: lockstep retry %s | lockstep abort %s\n",
-            took, w->run, w->run);
+        buf_printf(out,
+                   "paused after %s, waits for an operator: lockstep retry|skip|exclude|abort %s\n",
+                   took, w->run);
         break;
     case ROLLOUT_READY:
     case ROLLOUT_RUNNING:
     case ROLLOUT_ABORTING:
+    case ROLLOUT_WAITING:
         buf_printf(out, "%s since %s (run %s)\n", rollout_state_name(w->state), took, w->run);
         break;
     }
@@ -234,6 +255,13 @@ json_t *watch_json(const struct watch *w, const Lockstep__V1__WatchEvent *event)
         break;
     case LOCKSTEP__V1__WATCH_EVENT__EVENT_PHASE:
         json = json_pack("{s:s, s:I}", "event", "phase", "phase", (json_int_t)event->phase->phase);
+        break;
+    case LOCKSTEP__V1__WATCH_EVENT__EVENT_WORD:
+        json = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "event", "word", "word",
+                         json_text(event->word->word), "place", json_text(event->word->place),
+                         "step", json_text(event->word->step), "gate", json_text(event->word->gate),
+                         "why", json_text(event->word->why), "who", json_text(event->word->who),
+                         "until_ms", (json_int_t)event->word->until_ms);
         break;
     case LOCKSTEP__V1__WATCH_EVENT__EVENT_LINE:
         json = json_pack("{s:s, s:o}", "event", "line", "text", json_text(event->line->text));

@@ -271,7 +271,7 @@ void watch_live(const struct watch *w, int64_t now_ms, const struct watch_screen
         buf_putc(out, '\n');
         put_line(&p, TONE_BAD, arena_printf(arena, "paused: %s", w->why != NULL ? w->why : ""));
         put_line(&p, TONE_PLAIN,
-                 arena_printf(arena, "lockstep retry %s | lockstep abort %s", w->run, w->run));
+                 arena_printf(arena, "lockstep retry|skip|exclude|abort %s", w->run));
     } else if (waits != NULL) {
         buf_putc(out, '\n');
         put_line(&p, TONE_PLAIN, waits);

@@ -273,6 +273,33 @@ static bool see_step(struct watch *w, const Lockstep__V1__WatchEvent *event)
     return true;
 }
 
+/* ---- words ---- */
+
+/* A step that counts as done, and a node that does nothing more: no failure of theirs stands any longer. */
+static void see_word(struct watch *w, const Lockstep__V1__WatchEvent *event)
+{
+    const Lockstep__V1__WatchWord *word = event->word;
+    bool skip = str_equal(word->word, word_name(WORD_SKIP));
+    bool exclude = str_equal(word->word, word_name(WORD_EXCLUDE));
+    for (size_t i = 0; i < w->failure_count && (skip || exclude); i++) {
+        struct watch_failure f = w->failures[i];
+        if (!str_equal(f.place, word->place) ||
+            (skip && !str_equal(plan_step_at(&w->plan, f.phase, f.step)->name, word->step))) {
+            continue;
+        }
+        Lockstep__V1__WatchStep step = LOCKSTEP__V1__WATCH_STEP__INIT;
+        step.phase = f.phase;
+        step.step = f.step;
+        step.place = (char *)f.place;
+        forget_failure(w, &step);
+        struct watch_slot *slot = find_slot(w, &step);
+        if (skip && slot != NULL) {
+            set_slot(w, f.phase, slot, SLOT_DONE, f.step, event->at_ms);
+        }
+        return;
+    }
+}
+
 /* ---- the run ---- */
 
 static const char *text_or_null(struct arena *arena, const char *text)
@@ -282,12 +309,9 @@ static const char *text_or_null(struct arena *arena, const char *text)
 
 static void see_state(struct watch *w, const Lockstep__V1__WatchState *state, int64_t at_ms)
 {
-    static const enum rollout_state states[] = {ROLLOUT_READY,    ROLLOUT_RUNNING,   ROLLOUT_PAUSED,
-                                                ROLLOUT_ABORTING, ROLLOUT_SUCCEEDED, ROLLOUT_FAILED,
-                                                ROLLOUT_ABORTED};
-    for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
-        if (str_equal(rollout_state_name(states[i]), state->state)) {
-            w->state = states[i];
+    for (int i = 0; i < ROLLOUT_STATES; i++) {
+        if (str_equal(rollout_state_name((enum rollout_state)i), state->state)) {
+            w->state = (enum rollout_state)i;
         }
     }
     w->why = text_or_null(w->arena, state->why);
@@ -323,6 +347,9 @@ int watch_see(struct watch *w, const Lockstep__V1__WatchEvent *event, bool *ret_
         break;
     case LOCKSTEP__V1__WATCH_EVENT__EVENT_PHASE:
         begin_phase(w, event->phase->phase, event->at_ms);
+        break;
+    case LOCKSTEP__V1__WATCH_EVENT__EVENT_WORD:
+        see_word(w, event);
         break;
     case LOCKSTEP__V1__WATCH_EVENT__EVENT_LINE:
         w->line = arena_strdup(w->arena, event->line->text);
@@ -383,8 +410,8 @@ const char *watch_waits_for(const struct watch *w, int64_t now_ms, struct arena 
         return NULL;
     }
     if (watch_rests(w)) {
-        return arena_printf(arena, "paused: %s; lockstep retry %s | lockstep abort %s",
-                            w->why != NULL ? w->why : "it waits for an operator", w->run, w->run);
+        return arena_printf(arena, "paused: %s; lockstep retry|skip|exclude|abort %s",
+                            w->why != NULL ? w->why : "it waits for an operator", w->run);
     }
     const struct watch_slot *oldest = NULL;
     uint32_t oldest_phase = 0;

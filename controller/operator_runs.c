@@ -119,14 +119,43 @@ void operator_watch_closed(struct rpc_call *call, enum rpc_status status UNUSED,
 
 static int word_from(const char *text, enum word *ret, struct error *e)
 {
-    static const enum word words[] = {WORD_ABORT, WORD_RETRY};
-    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-        if (str_equal(text, word_name(words[i]))) {
-            *ret = words[i];
+    for (int i = 0; i < WORDS; i++) {
+        if (str_equal(text, word_name((enum word)i))) {
+            *ret = (enum word)i;
             return 0;
         }
     }
-    return error_set(e, E_INVALID, "\"%s\" is no word for a run: abort, retry", text);
+    return error_set(e, E_INVALID,
+                     "\"%s\" is no word for a run: abort, retry, skip, exclude, rollback, claim, "
+                     "unclaim, approve",
+                     text);
+}
+
+static const char *given(const char *text)
+{
+    return str_empty(text) ? NULL : text;
+}
+
+/* What the request says, borrowed from it. */
+static int read_word(struct rpc_call *call, const Lockstep__V1__WordRequest *request,
+                     struct word_event *ret, struct error *e)
+{
+    *ret = (struct word_event){.place = given(request->node),
+                               .step = given(request->step),
+                               .gate = given(request->gate),
+                               .why = given(request->why),
+                               .who = reply_who(call),
+                               .for_ms = request->for_ms,
+                               .force = request->force};
+    if (strlen(request->why) >= LIMIT_ERROR_BYTES) {
+        return error_set(e, E_LIMIT, "why may have %d bytes: say it shorter",
+                         LIMIT_ERROR_BYTES - 1);
+    }
+    if (request->for_ms < 0 || request->for_ms > CLAIM_MAX_MS) {
+        return error_set(e, E_LIMIT, "a claim may be of at most %lld hours",
+                         CLAIM_MAX_MS / (60LL * 60 * 1000));
+    }
+    return word_from(request->word, &ret->word, e);
 }
 
 void operator_word(struct rpc_call *call, struct bytes message)
@@ -140,15 +169,19 @@ void operator_word(struct rpc_call *call, struct bytes message)
     struct error e = {0};
     const char *run = NULL;
     const char *state = NULL;
-    enum word word = WORD_ABORT;
+    struct word_event word = {0};
     const Lockstep__V1__WordRequest *request =
         REPLY_REQUEST(WordRequest, word_request, &arena, message, &e);
-    int r = request == NULL ? e.code : word_from(request->word, &word, &e);
+    int r = request == NULL ? e.code : read_word(call, request, &word, &e);
+    if (r == 0 && word.word == WORD_APPROVE && !reply_allowed(call, ROLE_APPROVER)) {
+        arena_deinit(&arena);
+        return;
+    }
     if (r == 0) {
         r = find_run(c, &arena, request->run, request->cluster, &run, &e);
     }
     if (r == 0) {
-        r = runs_word(c, run, word, reply_who(call), &state, &e);
+        r = runs_word(c, run, &word, &state, &e);
     }
     if (r < 0) {
         rpc_call_finish_error(call, &e);

@@ -473,38 +473,44 @@ void runs_close(struct controller *c)
 
 /* ---- what happens ---- */
 
-int runs_word(struct controller *c, const char *id, enum word word, const char *who,
+/* Not over, and not here: it could not be read back. Only an abort ends it. */
+static int word_to_unread(struct controller *c, const char *id, const struct word_event *word,
+                          const char **ret_state, struct error *e)
+{
+    struct arena arena;
+    arena_init(&arena);
+    struct stored_run stored = {0};
+    int r = store_run(c->store, &arena, id, &stored, e);
+    if (r == 0 && stored.ended_ms == 0 && word->word == WORD_ABORT) {
+        r = store_run_state(c->store, id, rollout_state_name(ROLLOUT_ABORTED),
+                            "it could not be read back", act_now_ms(), e);
+        *ret_state = rollout_state_name(ROLLOUT_ABORTED);
+    } else if (r == 0) {
+        r = error_set(e, E_CONFLICT, "run %s is %s: there is nothing to %s", id, stored.state,
+                      word_name(word->word));
+    }
+    arena_deinit(&arena);
+    return r;
+}
+
+int runs_word(struct controller *c, const char *id, const struct word_event *word,
               const char **ret_state, struct error *e)
 {
     struct run *run = runs_find(c, id);
+    if (run == NULL) {
+        return word_to_unread(c, id, word, ret_state, e);
+    }
     struct arena arena;
     arena_init(&arena);
-    int r = 0;
-    if (run == NULL) {
-        struct stored_run stored = {0};
-        r = store_run(c->store, &arena, id, &stored, e);
-        if (r == 0 && stored.ended_ms == 0 && word == WORD_ABORT) {
-            /* Not over, and not here: it could not be read back. */
-            r = store_run_state(c->store, id, rollout_state_name(ROLLOUT_ABORTED),
-                                "it could not be read back", act_now_ms(), e);
-            *ret_state = rollout_state_name(ROLLOUT_ABORTED);
-        } else if (r == 0) {
-            r = error_set(e, E_CONFLICT, "run %s is %s: there is nothing to %s", id, stored.state,
-                          word_name(word));
-        }
-    } else {
-        const char *refused = NULL;
-        step_and_hear(
-            run,
-            &(struct event){.type = EVENT_WORD, .now_ms = act_now_ms(), .word = word, .who = who},
-            &arena, &refused);
-        *ret_state = rollout_state_name(rollout_state(run->machine));
-        log_line(PROGRAM, "%s says %s to run %s%s%s", who, word_name(word), id,
-                 refused != NULL ? ", refused: " : "", refused != NULL ? refused : "");
-        if (refused != NULL) {
-            r = error_set(e, E_CONFLICT, "%s", refused);
-        }
-    }
+    const char *refused = NULL;
+    step_and_hear(run, &(struct event){.type = EVENT_WORD, .now_ms = act_now_ms(), .word = *word},
+                  &arena, &refused);
+    *ret_state = rollout_state_name(rollout_state(run->machine));
+    log_line(PROGRAM, "%s says %s%s%s to run %s%s%s%s%s", word->who, word_name(word->word),
+             word->place != NULL ? " of " : "", word->place != NULL ? word->place : "", id,
+             word->why != NULL ? ": " : "", word->why != NULL ? word->why : "",
+             refused != NULL ? ", refused: " : "", refused != NULL ? refused : "");
+    int r = refused != NULL ? error_set(e, E_CONFLICT, "%s", refused) : 0;
     arena_deinit(&arena);
     return r;
 }

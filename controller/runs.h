@@ -23,7 +23,7 @@ int runs_start(struct controller *c, struct arena *arena, const char *plan_id, c
                const char **ret_run, struct error *e);
 /* An operator's word. E_NOT_FOUND, E_CONFLICT (not legal in this state, with the reason).
  * *ret_state: the state after it. */
-int runs_word(struct controller *c, const char *id, enum word word, const char *who,
+int runs_word(struct controller *c, const char *id, const struct word_event *word,
               const char **ret_state, struct error *e);
 /* The state of a run, and why; of the store when it is over. NULL: unknown. */
 const char *runs_why(struct controller *c, const char *id);

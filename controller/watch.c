@@ -105,6 +105,28 @@ static void add_state(struct run *run, const struct record *record)
     add(run, &event);
 }
 
+static void add_word(struct run *run, const struct record *record)
+{
+    Lockstep__V1__WatchEvent event = LOCKSTEP__V1__WATCH_EVENT__INIT;
+    Lockstep__V1__WatchWord message = LOCKSTEP__V1__WATCH_WORD__INIT;
+    const struct step_key *key = &record->key;
+    message.word = (char *)word_name(record->word);
+    if (key->place != ROLLOUT_PLACE_NONE) {
+        message.place = (char *)rollout_place_name(&run->plan, key->place);
+    }
+    if (record->word == WORD_RETRY || record->word == WORD_SKIP) {
+        message.step = (char *)plan_step_at(&run->plan, key->phase, key->step)->name;
+    }
+    message.gate = record->gate != NULL ? (char *)record->gate : "";
+    message.why = record->why != NULL ? (char *)record->why : "";
+    message.who = record->who != NULL ? (char *)record->who : "";
+    message.until_ms = record->deadline_ms;
+    event.at_ms = record->at_ms;
+    event.event_case = LOCKSTEP__V1__WATCH_EVENT__EVENT_WORD;
+    event.word = &message;
+    add(run, &event);
+}
+
 /* ---- watchers ---- */
 
 static void pump(struct watcher *w)
@@ -244,6 +266,9 @@ void watch_record(struct run *run, const struct record *record)
         break;
     case RECORD_STATE:
         add_state(run, record);
+        break;
+    case RECORD_WORD:
+        add_word(run, record);
         break;
     }
 }

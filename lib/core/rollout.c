@@ -2,36 +2,22 @@
  * the state; it ignores reports that are stale. Where steps stand is walk.c's. */
 #include "lib/core/rollout.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/core/walk.h"
+#include "lib/core/machine.h"
 
-/* The most effects that an event or one piece of work adds: a retry's state, or an intent, its SEND and TELL. */
-#define WORK_EFFECTS 4
-static_assert(LIMIT_EFFECTS >= 4 * WORK_EFFECTS, "a call has room for its event and some work");
-
-struct rollout {
-    enum rollout_state state;
-    bool live; /* BEGIN or RESUME has been */
-    struct walk walk;
-    uint32_t resend;  /* slots below it have been asked after a RESUME */
-    int64_t clock_ms; /* of the last TIME */
-    int64_t remind_ms;
-    uint64_t records;
-    char misfit[LIMIT_ERROR_BYTES]; /* why the journal does not fit; "" */
-    char why[LIMIT_ERROR_BYTES];    /* of the state */
-    char texts[LIMIT_EFFECTS]
-              [LIMIT_ERROR_BYTES]; /* made for the effects of one call, by their index */
-};
-
-static const bool allowed[ROLLOUT_ABORTED + 1][ROLLOUT_ABORTED + 1] = {
+static const bool allowed[ROLLOUT_STATES][ROLLOUT_STATES] = {
     [ROLLOUT_READY] = {[ROLLOUT_RUNNING] = true, [ROLLOUT_FAILED] = true, [ROLLOUT_ABORTED] = true},
     [ROLLOUT_RUNNING] = {[ROLLOUT_PAUSED] = true,
+                         [ROLLOUT_WAITING] = true,
                          [ROLLOUT_ABORTING] = true,
                          [ROLLOUT_SUCCEEDED] = true,
+                         [ROLLOUT_INCOMPLETE] = true,
                          [ROLLOUT_FAILED] = true},
     [ROLLOUT_PAUSED] = {[ROLLOUT_RUNNING] = true, [ROLLOUT_ABORTING] = true},
+    [ROLLOUT_WAITING] = {[ROLLOUT_RUNNING] = true, [ROLLOUT_ABORTING] = true},
     [ROLLOUT_ABORTING] = {[ROLLOUT_ABORTED] = true},
 };
 
@@ -52,39 +38,39 @@ const char *rollout_state_name(enum rollout_state state)
         return "failed";
     case ROLLOUT_ABORTED:
         return "aborted";
+    case ROLLOUT_WAITING:
+        return "waiting";
+    case ROLLOUT_INCOMPLETE:
+        return "incomplete";
     }
     return "?";
 }
 
 bool rollout_state_is_end(enum rollout_state state)
 {
-    return state == ROLLOUT_SUCCEEDED || state == ROLLOUT_FAILED || state == ROLLOUT_ABORTED;
-}
-
-const char *word_name(enum word word)
-{
-    switch (word) {
-    case WORD_ABORT:
-        return "abort";
-    case WORD_RETRY:
-        return "retry";
-    }
-    return "?";
+    return state == ROLLOUT_SUCCEEDED || state == ROLLOUT_INCOMPLETE || state == ROLLOUT_FAILED ||
+           state == ROLLOUT_ABORTED;
 }
 
 /* The one place where the state changes, for decisions and for replayed records. */
-static void set_state(struct rollout *r, enum rollout_state state, const char *why, int64_t at_ms)
+static void set_state(struct rollout *r, const struct change *change, int64_t at_ms)
 {
+    enum rollout_state state = change->state;
     assert(allowed[r->state][state]);
     assert(!rollout_state_is_end(state) || r->walk.under_way == 0);
     bool retried = r->state == ROLLOUT_PAUSED && state == ROLLOUT_RUNNING;
     r->state = state;
-    /* `why` may be this very buffer */
-    if (why != r->why) {
-        snprintf(r->why, sizeof(r->why), "%s", why != NULL ? why : "");
+    r->cause = change->cause;
+    r->roll_back = change->roll_back;
+    r->go_on = false;
+    /* `why` may be this very buffer; why a run goes on is for the journal alone */
+    if (state == ROLLOUT_RUNNING) {
+        r->why[0] = '\0';
+    } else if (change->why != r->why) {
+        snprintf(r->why, sizeof(r->why), "%s", change->why != NULL ? change->why : "");
     }
     if (retried) {
-        walk_forgive(&r->walk);
+        walk_forgive(&r->walk, WALK_EVERY_SLOT);
         if (r->live) {
             walk_enqueue_all(&r->walk);
         }
@@ -95,13 +81,12 @@ static void set_state(struct rollout *r, enum rollout_state state, const char *w
 /* All that was bad turned out well after the pause. */
 static void explain_pause(struct rollout *r)
 {
-    if (r->state == ROLLOUT_PAUSED && r->walk.bad == 0 && r->misfit[0] == '\0') {
+    if (r->state == ROLLOUT_PAUSED && r->cause == CAUSE_FAILURE && r->walk.bad == 0) {
         snprintf(r->why, sizeof(r->why), "%s", r->walk.why);
     }
 }
 
-/* "" when there is nothing to say. */
-static const char *why_now(const struct rollout *r)
+const char *machine_why(const struct rollout *r)
 {
     return r->why[0] == '\0' && r->walk.bad > 0 ? r->walk.why : r->why;
 }
@@ -122,7 +107,7 @@ static struct effect *add(struct effects *out, enum effect_type type)
     return e;
 }
 
-static char *text_of(struct rollout *r, const struct effects *out)
+char *machine_text(struct rollout *r, const struct effects *out)
 {
     assert(out->count < LIMIT_EFFECTS);
     return r->texts[out->count];
@@ -138,38 +123,50 @@ static struct effect *add_record(struct rollout *r, struct effects *out, enum re
     return e;
 }
 
-static void change_state(struct rollout *r, enum rollout_state state, const char *why,
-                         const char *who, int64_t now_ms, struct effects *out)
+void machine_change_state(struct rollout *r, const struct change *change, int64_t now_ms,
+                          struct effects *out)
 {
-    set_state(r, state, why, now_ms);
-    char *text = text_of(r, out);
-    memcpy(text, r->why, sizeof(r->why));
+    char *text = machine_text(r, out);
+    snprintf(text, LIMIT_ERROR_BYTES, "%s", change->why != NULL ? change->why : "");
+    set_state(r, change, now_ms);
     struct effect *e = add_record(r, out, RECORD_STATE, now_ms);
-    e->record.state = state;
+    e->record.state = change->state;
+    e->record.cause = change->cause;
+    e->record.roll_back = change->roll_back;
     e->record.why = text_or_null(text);
-    e->record.who = who;
+    e->record.who = change->who;
     e = add(out, EFFECT_TELL);
     e->tell = TELL_STATE;
-    e->state = state;
+    e->state = change->state;
     e->text = text_or_null(text);
 }
 
-static void tell_waiting(struct effects *out, const char *text)
+void machine_add_word(struct rollout *r, const struct record *record, struct effects *out)
+{
+    assert(record->type == RECORD_WORD);
+    struct effect *e = add_record(r, out, RECORD_WORD, record->at_ms);
+    e->record = *record;
+    struct effect *told = add(out, EFFECT_TELL);
+    told->tell = TELL_WORD;
+    told->record = *record;
+    told->key = record->key;
+}
+
+void machine_tell_waiting(struct effects *out, const char *text)
 {
     struct effect *e = add(out, EFFECT_TELL);
     e->tell = TELL_WAITING;
     e->text = text_or_null(text);
 }
 
-static struct step_key key_at(const struct rollout *r, uint32_t slot)
+void machine_refuse(struct rollout *r, struct effects *out, const char *fmt, ...)
 {
-    const struct place *p = &r->walk.places[slot];
-    return (struct step_key){
-        .phase = p->phase,
-        .step = p->step,
-        .place = layout_place_of_slot(&r->walk.layout, slot),
-        .attempt = p->attempt,
-    };
+    char *text = machine_text(r, out);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, LIMIT_ERROR_BYTES, fmt, args);
+    va_end(args);
+    add(out, EFFECT_REFUSED)->text = text;
 }
 
 /* The place is up and owes an answer: it is asked, whether it has been asked before or not. */
@@ -183,7 +180,7 @@ static void send(struct rollout *r, uint32_t slot, struct effects *out)
     p->sent = true;
     struct effect *e = add(out, EFFECT_SEND);
     e->after = p->after;
-    e->key = key_at(r, slot);
+    e->key = walk_key(&r->walk, slot);
     e->known = walk_heard(&r->walk, slot);
     e->deadline_ms = p->deadline_ms;
 }
@@ -231,11 +228,11 @@ static void end_step(struct rollout *r, const struct step_key *key, const struct
 
 static void give_up(struct rollout *r, uint32_t slot, int64_t now_ms, struct effects *out)
 {
-    struct step_key key = key_at(r, slot);
+    struct step_key key = walk_key(&r->walk, slot);
     const struct place *p = &r->walk.places[slot];
     const struct plan_step *step = plan_step_at(r->walk.layout.plan, key.phase, key.step);
     int64_t seconds = step->deadline_ms / 1000;
-    char *text = text_of(r, out);
+    char *text = machine_text(r, out);
     const char *place = rollout_place_name(r->walk.layout.plan, key.place);
     snprintf(text, LIMIT_ERROR_BYTES, "%s did not answer within %lld min %lld s (%s)", place,
              (long long)(seconds / 60), (long long)(seconds % 60),
@@ -252,17 +249,29 @@ static void give_up(struct rollout *r, uint32_t slot, int64_t now_ms, struct eff
 /* A step is bad and will not be tried again by itself. */
 static bool stop(struct rollout *r, int64_t now_ms, struct effects *out)
 {
+    struct change change = {.state = ROLLOUT_PAUSED, .cause = CAUSE_FAILURE, .why = r->walk.why};
     if (!r->walk.touched) {
         if (r->walk.under_way > 0) {
             return false;
         }
-        change_state(r, ROLLOUT_FAILED, r->walk.why, NULL, now_ms, out);
-        return true;
+        change.state = ROLLOUT_FAILED;
+    } else if (r->walk.layout.plan->on_failure == ON_FAILURE_ABORT) {
+        change.state = ROLLOUT_ABORTING;
     }
-    enum rollout_state state =
-        r->walk.layout.plan->on_failure == ON_FAILURE_ABORT ? ROLLOUT_ABORTING : ROLLOUT_PAUSED;
-    change_state(r, state, r->walk.why, NULL, now_ms, out);
+    machine_change_state(r, &change, now_ms, out);
     return true;
+}
+
+/* Everything is done where it could be. */
+static void succeed(struct rollout *r, int64_t now_ms, struct effects *out)
+{
+    struct change change = {.state = ROLLOUT_SUCCEEDED};
+    char why[LIMIT_ERROR_BYTES];
+    if (r->walk.left_behind > 0) {
+        walk_name_left_behind(&r->walk, why, sizeof(why));
+        change = (struct change){.state = ROLLOUT_INCOMPLETE, .why = why};
+    }
+    machine_change_state(r, &change, now_ms, out);
 }
 
 static bool work_running(struct rollout *r, int64_t now_ms, struct effects *out)
@@ -285,17 +294,29 @@ static bool work_running(struct rollout *r, int64_t now_ms, struct effects *out)
         return true;
     }
     if (walk_is_over(&r->walk)) {
-        change_state(r, ROLLOUT_SUCCEEDED, NULL, NULL, now_ms, out);
+        succeed(r, now_ms, out);
         return true;
     }
     return false;
 }
 
+/* A journal that does not fit: nothing is begun, and what runs stops. */
+static bool work_misfit(struct rollout *r, int64_t now_ms, struct effects *out)
+{
+    if (r->misfit[0] == '\0' || (r->state != ROLLOUT_RUNNING && r->state != ROLLOUT_READY)) {
+        return false;
+    }
+    const struct change change = {.state =
+                                      r->state == ROLLOUT_READY ? ROLLOUT_ABORTED : ROLLOUT_PAUSED,
+                                  .cause = CAUSE_MISFIT,
+                                  .why = r->misfit};
+    machine_change_state(r, &change, now_ms, out);
+    return true;
+}
+
 static bool work(struct rollout *r, int64_t now_ms, struct effects *out)
 {
-    if (r->misfit[0] != '\0' && (r->state == ROLLOUT_RUNNING || r->state == ROLLOUT_READY)) {
-        enum rollout_state state = r->state == ROLLOUT_READY ? ROLLOUT_ABORTED : ROLLOUT_PAUSED;
-        change_state(r, state, r->misfit, NULL, now_ms, out);
+    if (work_misfit(r, now_ms, out)) {
         return true;
     }
     if (r->resend < r->walk.layout.slot_count) {
@@ -311,14 +332,20 @@ static bool work(struct rollout *r, int64_t now_ms, struct effects *out)
     }
     if (r->remind_ms <= r->clock_ms) {
         r->remind_ms = now_ms + ROLLOUT_REMIND_MS;
-        tell_waiting(out, r->why);
+        machine_tell_waiting(out, r->why);
         return true;
     }
     if (r->state == ROLLOUT_RUNNING) {
         return work_running(r, now_ms, out);
     }
+    if (r->state == ROLLOUT_PAUSED && r->go_on && r->walk.bad == 0) {
+        machine_change_state(r, &(struct change){.state = ROLLOUT_RUNNING}, now_ms, out);
+        return true;
+    }
     if (r->state == ROLLOUT_ABORTING && r->walk.under_way == 0) {
-        change_state(r, ROLLOUT_ABORTED, r->why, NULL, now_ms, out);
+        const struct change change = {
+            .state = ROLLOUT_ABORTED, .cause = r->cause, .roll_back = r->roll_back, .why = r->why};
+        machine_change_state(r, &change, now_ms, out);
         return true;
     }
     return false;
@@ -336,82 +363,39 @@ static void begin(struct rollout *r, const struct event *event, struct effects *
         char why[LIMIT_ERROR_BYTES];
         snprintf(why, sizeof(why), "the plan is damaged: %s; make a new one",
                  r->walk.layout.broken);
-        change_state(r, ROLLOUT_FAILED, why, event->who, event->now_ms, out);
+        const struct change change = {
+            .state = ROLLOUT_FAILED, .cause = CAUSE_MISFIT, .why = why, .who = event->who};
+        machine_change_state(r, &change, event->now_ms, out);
         return;
     }
-    change_state(r, ROLLOUT_RUNNING, NULL, event->who, event->now_ms, out);
+    machine_change_state(r, &(struct change){.state = ROLLOUT_RUNNING, .who = event->who},
+                         event->now_ms, out);
     if (r->walk.layout.plan->phases.count > 0) {
         struct effect *e = add(out, EFFECT_TELL);
         e->tell = TELL_PHASE;
     }
 }
 
-static void refuse(struct rollout *r, struct effects *out, const char *why)
+static bool note_state(struct rollout *r, const struct record *record)
 {
-    char *text = text_of(r, out);
-    snprintf(text, LIMIT_ERROR_BYTES, "%s", why);
-    add(out, EFFECT_REFUSED)->text = text;
-}
-
-static void retry(struct rollout *r, const struct event *event, struct effects *out)
-{
-    char text[LIMIT_ERROR_BYTES];
-    if (r->state != ROLLOUT_PAUSED) {
-        snprintf(text, sizeof(text), "retry is for a paused run; this one is %s%s",
-                 rollout_state_name(r->state),
-                 rollout_state_is_end(r->state) ? ": apply plans on from what is there" : "");
-        refuse(r, out, text);
-        return;
+    bool all_over = record->state == ROLLOUT_SUCCEEDED || record->state == ROLLOUT_INCOMPLETE;
+    if ((unsigned)record->state >= ROLLOUT_STATES || !allowed[r->state][record->state] ||
+        (rollout_state_is_end(record->state) && r->walk.under_way > 0)) {
+        return false;
     }
-    if (r->misfit[0] != '\0') {
-        snprintf(text, sizeof(text), "%.400s; abort, then apply plans on from what is there",
-                 r->misfit);
-        refuse(r, out, text);
-        return;
+    while (all_over && walk_phase_over(&r->walk)) {
+        walk_enter_next(&r->walk);
     }
-    struct step_key key;
-    if (walk_worst(&r->walk, &key) && key.attempt >= LIMIT_ATTEMPTS) {
-        snprintf(text, sizeof(text),
-                 "%s: %s has had %d attempts, the limit: abort, put it right by hand, apply again",
-                 rollout_place_name(r->walk.layout.plan, key.place),
-                 plan_step_at(r->walk.layout.plan, key.phase, key.step)->name, LIMIT_ATTEMPTS);
-        refuse(r, out, text);
-        return;
+    if (all_over && !walk_is_over(&r->walk)) {
+        return false;
     }
-    change_state(r, ROLLOUT_RUNNING, NULL, event->who, event->now_ms, out);
-}
-
-static void stop_by_word(struct rollout *r, const struct event *event, struct effects *out)
-{
-    char why[LIMIT_ERROR_BYTES];
-    const char *who = event->who != NULL ? event->who : "an operator";
-    const char *before = why_now(r);
-    snprintf(why, sizeof(why), "aborted by %s%s%.400s", who, before[0] != '\0' ? " after: " : "",
-             before);
-    switch (r->state) {
-    case ROLLOUT_READY:
-        r->live = true;
-        change_state(r, ROLLOUT_ABORTED, why, event->who, event->now_ms, out);
-        break;
-    case ROLLOUT_RUNNING:
-    case ROLLOUT_PAUSED:
-        change_state(r, ROLLOUT_ABORTING, why, event->who, event->now_ms, out);
-        break;
-    case ROLLOUT_ABORTING: {
-        char *text = text_of(r, out);
-        snprintf(text, LIMIT_ERROR_BYTES, "aborting already; %u under way will still end",
-                 (unsigned)r->walk.under_way);
-        tell_waiting(out, text);
-        break;
-    }
-    case ROLLOUT_SUCCEEDED:
-    case ROLLOUT_FAILED:
-    case ROLLOUT_ABORTED:
-        snprintf(why, sizeof(why), "there is nothing to abort: the run has ended, it %s%s",
-                 r->state == ROLLOUT_ABORTED ? "was " : "", rollout_state_name(r->state));
-        refuse(r, out, why);
-        break;
-    }
+    set_state(r,
+              &(struct change){.state = record->state,
+                               .cause = record->cause,
+                               .roll_back = record->roll_back,
+                               .why = record->why},
+              record->at_ms);
+    return true;
 }
 
 static bool note_record(struct rollout *r, const struct record *record)
@@ -428,18 +412,10 @@ static bool note_record(struct rollout *r, const struct record *record)
         explain_pause(r);
         return true;
     case RECORD_STATE:
-        if ((unsigned)record->state > ROLLOUT_ABORTED || !allowed[r->state][record->state] ||
-            (rollout_state_is_end(record->state) && r->walk.under_way > 0)) {
-            return false;
-        }
-        while (record->state == ROLLOUT_SUCCEEDED && walk_phase_over(&r->walk)) {
-            walk_enter_next(&r->walk);
-        }
-        if (record->state == ROLLOUT_SUCCEEDED && !walk_is_over(&r->walk)) {
-            return false;
-        }
-        set_state(r, record->state, record->why, record->at_ms);
-        return true;
+        return note_state(r, record);
+    case RECORD_WORD:
+        return r->state != ROLLOUT_READY && !rollout_state_is_end(r->state) &&
+               words_note(r, record);
     }
     return false;
 }
@@ -525,11 +501,7 @@ static void take(struct rollout *r, const struct event *event, struct effects *o
         place_changed(r, event, out);
         break;
     case EVENT_WORD:
-        if (event->word == WORD_ABORT) {
-            stop_by_word(r, event, out);
-        } else {
-            retry(r, event, out);
-        }
+        words_take(r, &event->word, event->now_ms, out);
         break;
     case EVENT_TIME:
         r->clock_ms = event->now_ms;
@@ -592,6 +564,7 @@ struct place_view rollout_place(const struct rollout *r, uint32_t place)
     }
     const struct place *p = &r->walk.places[slot];
     view.up = p->up;
+    view.excluded = p->excluded;
     if (p->phase == r->walk.phase) {
         view.step = p->step;
         view.attempt = p->attempt;
@@ -600,9 +573,19 @@ struct place_view rollout_place(const struct rollout *r, uint32_t place)
     return view;
 }
 
+size_t rollout_left_behind(const struct rollout *r)
+{
+    return r->walk.left_behind;
+}
+
+bool rollout_rolls_back(const struct rollout *r)
+{
+    return r->roll_back;
+}
+
 const char *rollout_why(const struct rollout *r)
 {
-    return text_or_null(why_now(r));
+    return text_or_null(machine_why(r));
 }
 
 uint32_t rollout_find_place(const struct rollout *r, const char *place)

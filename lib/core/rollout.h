@@ -3,15 +3,25 @@
  * with effects, in order. The controller's shell carries them out over libuv, SQLite and gRPC; the tests carry the same
  * ones out over a pretended clock and network.
  *
- *                 BEGIN                    all phases ended
- *   READY ───────────────────> RUNNING ───────────────────────> SUCCEEDED
- *                               │  ^ │ a step failed before anything was touched
- *      a step failed or is      │  │ └────────────────────────> FAILED
- *      UNKNOWN after that       v  │ word: retry
- *                             PAUSED ──word: abort──┐
- *                               │  deadline: told    │
- *                               └─again (escalates)  v
- *   RUNNING ──word: abort──> ABORTING ──nothing is under way any more──> ABORTED
+ *                BEGIN                     all phases ended, at every node
+ *   READY ──────────────────> RUNNING ─────────────────────────────────────> SUCCEEDED
+ *     │                       │ ^ │ ^ └─ all phases ended, nodes left behind ─> INCOMPLETE
+ *     │   a step failed, is   │ │ │ │
+ *     │   UNKNOWN, or a wave  │ │ │ └──── approved, or the window opens ───┐
+ *     │   or the run is late  v │ └────── a gate, or outside a window ──> WAITING ──┐
+ *     │                     PAUSED ─ again: a word, or nothing in the way           │
+ *     │                       │ └ deadline: told again (it escalates, never decides)│
+ *     │ a step failed before  │                                                     │
+ *     ├ anything was touched ─────> FAILED        (from READY: the plan is damaged) │
+ *     │                       │                                                     │
+ *     │ word: abort           └ abort, rollback ┐   abort, rollback                 │
+ *     v                                         v                                   │
+ *   ABORTED <── nothing is under way any more ─ ABORTING <── RUNNING, WAITING ──────┘
+ *
+ * The words of operators are in words.c: what each may do in which state, and why not. Each is journalled with who and
+ * why before it has an effect: as the STATE record that it leads to, or as a WORD record. Only what is recorded counts
+ * in a replay, so a word is never given twice by a restart. A run that an operator has claimed takes no other's word
+ * until the claim is given back, expires or is taken over.
  *
  * Abort stops scheduling; it never kills an action half-way (rule 7). In PAUSED nothing new starts; what is under way
  * may still end, and is recorded. `retry` starts the failed steps again with the next attempt number. A step that says
@@ -51,14 +61,17 @@
 #define ROLLOUT_RESUME_GRACE_MS (60LL * 1000)
 
 enum rollout_state {
-    ROLLOUT_READY,     /* waits for BEGIN or the first replayed record */
-    ROLLOUT_RUNNING,   /* waits for reports and deadlines */
-    ROLLOUT_PAUSED,    /* waits for an operator's word; a reminder is sent at its deadline */
-    ROLLOUT_ABORTING,  /* waits until nothing is under way (each step's own deadline ends that) */
-    ROLLOUT_SUCCEEDED, /* the end */
-    ROLLOUT_FAILED,    /* the end: nothing had been touched */
-    ROLLOUT_ABORTED,   /* the end: stopped in between; `apply` plans on from what is there */
+    ROLLOUT_READY,      /* waits for BEGIN or the first replayed record */
+    ROLLOUT_RUNNING,    /* waits for reports and deadlines */
+    ROLLOUT_PAUSED,     /* waits for an operator's word; a reminder is sent at its deadline */
+    ROLLOUT_ABORTING,   /* waits until nothing is under way (each step's own deadline ends that) */
+    ROLLOUT_SUCCEEDED,  /* the end */
+    ROLLOUT_FAILED,     /* the end: nothing had been touched */
+    ROLLOUT_ABORTED,    /* the end: stopped in between; `apply` plans on from what is there */
+    ROLLOUT_WAITING,    /* nothing is half-way: waits for approvals of a gate, or for a window */
+    ROLLOUT_INCOMPLETE, /* the end: all is done but at the nodes that were left behind */
 };
+#define ROLLOUT_STATES (ROLLOUT_INCOMPLETE + 1)
 const char *rollout_state_name(enum rollout_state state);
 bool rollout_state_is_end(enum rollout_state state);
 
@@ -70,25 +83,74 @@ struct step_key {
     uint32_t attempt; /* from 1 */
 };
 #define ROLLOUT_PLACE_CONTROLLER UINT32_MAX
+#define ROLLOUT_PLACE_UNKNOWN    (UINT32_MAX - 1)
+#define ROLLOUT_PLACE_NONE       (UINT32_MAX - 2)
 
-enum word { WORD_ABORT, WORD_RETRY };
+/* ---- an operator's word ---- */
+enum word {
+    WORD_ABORT,    /* start nothing more */
+    WORD_RETRY,    /* try again what is in the way: all of it, or at one place */
+    WORD_SKIP,     /* the step that is in the way at a place counts as done */
+    WORD_EXCLUDE,  /* a node takes no further part: it is left behind */
+    WORD_ROLLBACK, /* abort, then plan back from what is there */
+    WORD_CLAIM,    /* no other operator's word counts for a while */
+    WORD_UNCLAIM,  /* the claim is given back */
+    WORD_APPROVE,  /* a gate is approved by one person */
+};
+#define WORDS (WORD_APPROVE + 1)
 const char *word_name(enum word word);
+
+#define CLAIM_MS     (60LL * 60 * 1000) /* unless the word says how long */
+#define CLAIM_MAX_MS (24LL * 60 * 60 * 1000)
+
+/* What an operator says. All strings are borrowed. */
+struct word_event {
+    enum word word;
+    const char
+        *place; /* RETRY, SKIP, EXCLUDE: bound to this place; NULL: the only one that it can mean */
+    const char
+        *step; /* RETRY, SKIP: bound to this step there, by its name; NULL: what stands there */
+    const char *gate; /* APPROVE: its name; NULL: the one that the run waits at */
+    const char *why;  /* may be NULL */
+    const char *who;
+    int64_t for_ms; /* CLAIM: how long; 0: CLAIM_MS */
+    bool force;     /* another operator's claim is taken over first */
+};
+
+/* Why the run is not RUNNING, for what follows from it. */
+enum cause {
+    CAUSE_NONE,
+    CAUSE_FAILURE, /* a step failed or is UNKNOWN */
+    CAUSE_MISFIT,  /* the journal does not fit the plan */
+    CAUSE_WORD,    /* an operator said so */
+    CAUSE_WAVE_LATE,
+    CAUSE_RUN_LATE,
+    CAUSE_GATE,
+    CAUSE_WINDOW,
+};
+#define CAUSES (CAUSE_WINDOW + 1)
 
 /* ---- what the journal holds of a run (lib/wire/record.h writes and reads it) ---- */
 enum record_type {
     RECORD_INTENT,  /* this step will be instructed */
     RECORD_OUTCOME, /* it ended so */
     RECORD_STATE,   /* the run's state changed, why and by whom */
+    RECORD_WORD,    /* an operator's word was taken, or a budget's decision, which is like one */
 };
 struct record {
     enum record_type type;
-    int64_t at_ms;            /* wall clock, Unix milliseconds */
-    struct step_key key;      /* INTENT, OUTCOME */
-    int64_t deadline_ms;      /* INTENT: wall clock */
+    int64_t at_ms; /* wall clock, Unix milliseconds */
+    struct step_key
+        key; /* INTENT, OUTCOME; WORD: what it is bound to, place ROLLOUT_PLACE_NONE: nothing */
+    int64_t deadline_ms;      /* INTENT, and WORD claim (when it ends): wall clock */
     struct outcome outcome;   /* OUTCOME */
     enum rollout_state state; /* STATE */
-    const char *why;          /* STATE; may be NULL */
-    const char *who;          /* STATE: operator, or NULL */
+    enum cause cause;         /* STATE */
+    bool roll_back;           /* STATE: ABORTING and ABORTED, then the way back is planned */
+    enum word word;           /* WORD */
+    const char *gate;         /* WORD approve */
+    const char *why;          /* STATE, WORD; may be NULL */
+    const char *who;          /* STATE, WORD: operator, or NULL */
 };
 
 /* ---- events ---- */
@@ -111,8 +173,8 @@ struct event {
     struct step_key key;           /* OUTCOME */
     const struct outcome *outcome; /* OUTCOME; borrowed until the effects are carried out */
     uint32_t place;                /* PLACE_UP, PLACE_DOWN */
-    enum word word;                /* WORD */
-    const char *who;               /* BEGIN, WORD; borrowed */
+    struct word_event word;        /* WORD */
+    const char *who;               /* BEGIN; borrowed */
 };
 
 /* ---- effects ---- */
@@ -122,11 +184,18 @@ enum effect_type {
     EFFECT_TELL,    /* tell the watchers (and the log): one line of progress */
     EFFECT_REFUSED, /* the operator's word is not legal in this state: `text` says why */
 };
-enum tell_type { TELL_STATE, TELL_PHASE, TELL_STEP_STARTED, TELL_STEP_ENDED, TELL_WAITING };
+enum tell_type {
+    TELL_STATE,
+    TELL_PHASE,
+    TELL_STEP_STARTED,
+    TELL_STEP_ENDED,
+    TELL_WAITING,
+    TELL_WORD
+};
 struct effect {
     enum effect_type type;
     struct record
-        record; /* RECORD, and again in TELL_STEP_ENDED; strings borrowed until the next rollout_step(), an
+        record; /* RECORD, and again in TELL_STEP_ENDED and TELL_WORD; strings borrowed until the next rollout_step(), an
                              outcome's from the event */
     uint64_t number;     /* RECORD: its number */
     uint64_t after;      /* SEND; 0: durable since an earlier life */
@@ -165,6 +234,7 @@ struct place_view {
     uint32_t attempt;
     enum step_state state;
     bool up;
+    bool excluded; /* left behind */
 };
 /* The phase that is walked now (the phase count when all are over). */
 uint32_t rollout_phase(const struct rollout *r);
@@ -173,9 +243,14 @@ struct place_view rollout_place(const struct rollout *r, uint32_t place);
 /* How many records the run has, replayed ones too; steps that are instructed and not ended. */
 uint64_t rollout_records(const struct rollout *r);
 size_t rollout_under_way(const struct rollout *r);
+/* How many nodes are left behind: they count against max_unavailable from then on. */
+size_t rollout_left_behind(const struct rollout *r);
+/* ABORTING or ABORTED: is the way back to be planned then? */
+bool rollout_rolls_back(const struct rollout *r);
+/* Who has claimed the run at this time; NULL: nobody. */
+const char *rollout_claimed_by(const struct rollout *r, int64_t now_ms);
 /* Why the run is not RUNNING (or soon will not be), for people; NULL when there is nothing to say. */
 const char *rollout_why(const struct rollout *r);
-#define ROLLOUT_PLACE_UNKNOWN (UINT32_MAX - 1)
 /* ROLLOUT_PLACE_UNKNOWN when the plan has no such place. Logarithmic in the nodes. */
 uint32_t rollout_find_place(const struct rollout *r, const char *place);
 const char *rollout_place_name(const struct plan *plan, uint32_t place);

@@ -34,6 +34,17 @@ void walk_init(struct walk *w, struct arena *arena, const struct plan *plan)
     }
 }
 
+/* Plans that tests build by hand may have steps without an action. */
+static enum action_kind kind_of(const struct plan_step *step)
+{
+    return step->action == NULL ? ACTION_NONE : action_kind(step->action);
+}
+
+static bool service_is(const struct plan_step *step, enum service_verb verb)
+{
+    return kind_of(step) == ACTION_SERVICE && step->action->service->verb == (int)verb;
+}
+
 static const struct plan_step *step_of(const struct walk *w, uint32_t step)
 {
     return plan_step_at(w->layout.plan, w->phase, step);
@@ -42,6 +53,17 @@ static const struct plan_step *step_of(const struct walk *w, uint32_t step)
 bool walk_phase_over(const struct walk *w)
 {
     return !walk_is_over(w) && w->finished == layout_members(&w->layout, w->phase);
+}
+
+/* Members that are left behind have finished before they begin. */
+static void pass_excluded(struct walk *w)
+{
+    while (!walk_is_over(w) && walk_phase(w)->scope == PHASE_NODES &&
+           w->cursor < layout_members(&w->layout, w->phase) &&
+           w->places[layout_member(&w->layout, w->phase, w->cursor)].excluded) {
+        w->cursor++;
+        w->finished++;
+    }
 }
 
 void walk_enter_next(struct walk *w)
@@ -54,6 +76,7 @@ void walk_enter_next(struct walk *w)
     w->finished = 0;
     w->once_slot = 0;
     reset_once(w);
+    pass_excluded(w);
 }
 
 /* Where step `step` is, after the one that ended at `slot`. */
@@ -64,7 +87,7 @@ static uint32_t slot_of_step(const struct walk *w, uint32_t slot, uint32_t step)
 
 static bool is_current(const struct walk *w, uint32_t slot)
 {
-    return !walk_is_over(w) && w->places[slot].phase == w->phase &&
+    return !walk_is_over(w) && w->places[slot].phase == w->phase && !w->places[slot].excluded &&
            (walk_phase(w)->scope == PHASE_NODES || slot == w->once_slot);
 }
 
@@ -122,21 +145,40 @@ static uint32_t retry_begin(const struct walk *w, uint32_t step)
     return back > 0 && back <= step ? step - (uint32_t)back : step;
 }
 
-void walk_forgive(struct walk *w)
+/* What was in the way at the place is not any more. */
+static void clear_bad(struct walk *w, struct place *p)
+{
+    assert(p->bad && w->bad > 0);
+    p->bad = false;
+    if (--w->bad == 0) {
+        w->why[0] = '\0';
+    }
+}
+
+void walk_forgive(struct walk *w, uint32_t slot)
 {
     bool once = !walk_is_over(w) && walk_phase(w)->scope == PHASE_ONCE;
     for (uint32_t i = 0; i < w->cursor; i++) {
-        struct place *p = &w->places[begun_slot(w, i)];
-        if (p->bad) {
-            assert(w->bad > 0);
-            p->bad = false;
+        uint32_t begun = begun_slot(w, i);
+        struct place *p = &w->places[begun];
+        if (p->bad && (slot == WALK_EVERY_SLOT || slot == begun)) {
+            clear_bad(w, p);
             p->again = true;
-            w->bad--;
             w->rewind = once ? retry_begin(w, p->step) : WALK_NO_STEP;
         }
     }
-    assert(w->bad == 0);
-    w->why[0] = '\0';
+    assert(slot != WALK_EVERY_SLOT || w->bad == 0);
+}
+
+uint32_t walk_bad_slot(const struct walk *w, uint32_t number)
+{
+    for (uint32_t i = 0; i < w->cursor; i++) {
+        uint32_t slot = begun_slot(w, i);
+        if (is_current(w, slot) && w->places[slot].bad && number-- == 0) {
+            return slot;
+        }
+    }
+    return WALK_EVERY_SLOT;
 }
 
 static struct step_key key_of(const struct walk *w, uint32_t slot, uint32_t step, uint32_t attempt)
@@ -149,13 +191,30 @@ static struct step_key key_of(const struct walk *w, uint32_t slot, uint32_t step
     };
 }
 
-bool walk_worst(const struct walk *w, struct step_key *ret_key)
+struct step_key walk_key(const struct walk *w, uint32_t slot)
+{
+    const struct place *p = &w->places[slot];
+    return (struct step_key){
+        .phase = p->phase,
+        .step = p->step,
+        .place = layout_place_of_slot(&w->layout, slot),
+        .attempt = p->attempt,
+    };
+}
+
+const struct plan_step *walk_step(const struct walk *w, uint32_t slot)
+{
+    assert(w->places[slot].phase != WALK_NO_PHASE);
+    return plan_step_at(w->layout.plan, w->places[slot].phase, w->places[slot].step);
+}
+
+bool walk_worst(const struct walk *w, uint32_t only, struct step_key *ret_key)
 {
     struct step_key worst = {.attempt = 0};
     for (uint32_t i = 0; !walk_is_over(w) && i < w->cursor; i++) {
         uint32_t slot = begun_slot(w, i);
         const struct place *p = &w->places[slot];
-        if (!p->bad) {
+        if (!p->bad || (only != WALK_EVERY_SLOT && only != slot)) {
             continue;
         }
         if (p->attempt > worst.attempt) {
@@ -218,6 +277,19 @@ bool walk_next(struct walk *w, struct step_key *ret_key)
     return true;
 }
 
+/* What is known of a node's starts, by what it was told and what it answered. */
+static void begins(struct place *p, const struct plan_step *step)
+{
+    p->denied = p->denied && kind_of(step) != ACTION_PERMIT;
+    p->stopped = p->stopped && !service_is(step, SERVICE_START);
+}
+
+static void is_done(struct place *p, const struct plan_step *step)
+{
+    p->denied = p->denied || kind_of(step) == ACTION_DENY;
+    p->stopped = p->stopped || service_is(step, SERVICE_STOP);
+}
+
 /* What an intent for the current phase would be: a place's first step, its next one, or another attempt. */
 enum intent_kind { INTENT_STRANGE, INTENT_FIRST, INTENT_NEXT, INTENT_AGAIN };
 static enum intent_kind kind_of_intent(const struct walk *w, const struct step_key *key,
@@ -254,12 +326,16 @@ bool walk_note_intent(struct walk *w, const struct step_key *key, int64_t deadli
         return false;
     }
     struct place *p = &w->places[slot];
+    if (p->excluded && walk_phase(w)->scope == PHASE_NODES) {
+        return false;
+    }
     switch (kind_of_intent(w, key, slot)) {
     case INTENT_STRANGE:
         return false;
     case INTENT_FIRST:
         w->cursor++;
         w->in_middle++;
+        pass_excluded(w);
         p->retries_left = step_of(w, key->step)->retries;
         break;
     case INTENT_NEXT:
@@ -283,6 +359,7 @@ bool walk_note_intent(struct walk *w, const struct step_key *key, int64_t deadli
         w->attempts[key->step] = key->attempt;
         w->rewind = WALK_NO_STEP;
     }
+    begins(p, step_of(w, key->step));
     w->under_way++;
     w->touched = w->touched || walk_phase(w)->disruptive;
     deadlines_set(&w->deadlines, slot, deadline_ms);
@@ -326,6 +403,60 @@ static void take_back(struct walk *w, struct place *p, const struct step_key *ke
     }
 }
 
+/* The place's step is done, or counts as done. */
+static void count_done(struct walk *w, struct place *p)
+{
+    p->state = STEP_DONE;
+    if (p->step + 1 == walk_phase(w)->steps.count) {
+        assert(w->in_middle > 0);
+        w->in_middle--;
+        w->finished++;
+    }
+}
+
+bool walk_note_skip(struct walk *w, const struct step_key *key)
+{
+    uint32_t slot = layout_slot_of_place(&w->layout, key->place);
+    if (slot == ROLLOUT_PLACE_UNKNOWN || walk_is_over(w) || key->phase != w->phase ||
+        !is_current(w, slot)) {
+        return false;
+    }
+    struct place *p = &w->places[slot];
+    if (!p->bad || p->step != key->step || p->attempt != key->attempt) {
+        return false;
+    }
+    clear_bad(w, p);
+    p->guess = false;
+    count_done(w, p);
+    return true;
+}
+
+bool walk_note_exclude(struct walk *w, uint32_t slot)
+{
+    struct place *p = &w->places[slot];
+    if (slot + 1 == w->layout.slot_count || p->excluded) {
+        return false;
+    }
+    if (is_current(w, slot)) {
+        bool finished = p->state == STEP_DONE && p->step + 1 == walk_phase(w)->steps.count;
+        if (walk_phase(w)->scope == PHASE_ONCE || p->state == STEP_UNDER_WAY) {
+            return false;
+        }
+        if (p->bad) {
+            clear_bad(w, p);
+        }
+        if (!finished) {
+            assert(w->in_middle > 0);
+            w->in_middle--;
+            w->finished++;
+        }
+    }
+    p->excluded = true;
+    w->left_behind++;
+    pass_excluded(w);
+    return true;
+}
+
 bool walk_note_outcome(struct walk *w, const struct step_key *key, const struct outcome *outcome)
 {
     uint32_t slot = layout_slot_of_place(&w->layout, key->place);
@@ -350,15 +481,11 @@ bool walk_note_outcome(struct walk *w, const struct step_key *key, const struct 
     p->guess = is_guess(outcome);
     switch (outcome->status) {
     case OUTCOME_DONE:
-        p->state = STEP_DONE;
+        is_done(p, step_of(w, p->step));
         if (walk_phase(w)->scope == PHASE_ONCE) {
             w->heard[p->step] = p->attempt;
         }
-        if (p->step + 1 == walk_phase(w)->steps.count) {
-            assert(w->in_middle > 0);
-            w->in_middle--;
-            w->finished++;
-        }
+        count_done(w, p);
         break;
     case OUTCOME_FAILED:
         p->state = STEP_FAILED;

@@ -32,11 +32,15 @@ struct place {
     int64_t deadline_ms;
     uint64_t after; /* the intent's record in this life; 0: an earlier one */
     bool up;
-    bool sent;   /* a SEND was emitted in this life */
-    bool bad;    /* stops the run: counted in walk.bad */
-    bool again;  /* the word `retry` was given for it */
-    bool guess;  /* UNKNOWN because of its deadline: the truth may still come */
-    bool queued; /* stands in walk.queue */
+    bool sent;     /* a SEND was emitted in this life */
+    bool bad;      /* stops the run: counted in walk.bad */
+    bool again;    /* the word `retry` was given for it */
+    bool guess;    /* UNKNOWN because of its deadline: the truth may still come */
+    bool queued;   /* stands in walk.queue */
+    bool excluded; /* left behind: it takes no further part */
+    bool
+        denied; /* it has stored in this run that nothing may be started, and was not permitted since */
+    bool stopped; /* its service was stopped in this run, and no start was asked for since */
 };
 
 struct walk {
@@ -55,6 +59,7 @@ struct walk {
     uint32_t rewind; /* scope once: the word `retry` goes back to it; WALK_NO_STEP: it does not */
     uint32_t under_way;
     uint32_t bad;
+    uint32_t left_behind;        /* nodes that are excluded */
     bool touched;                /* a step of a disruptive phase was instructed */
     char why[LIMIT_ERROR_BYTES]; /* the first failure; "" */
 };
@@ -65,8 +70,26 @@ void walk_init(struct walk *w, struct arena *arena, const struct plan *plan);
 bool walk_note_intent(struct walk *w, const struct step_key *key, int64_t deadline_ms,
                       uint64_t after);
 bool walk_note_outcome(struct walk *w, const struct step_key *key, const struct outcome *outcome);
-/* The word `retry`: what is bad is due again. Linear in the phase's members. */
-void walk_forgive(struct walk *w);
+/* The word `retry`: what is bad, at one slot or at all, is due again. Linear in the phase's members. */
+#define WALK_EVERY_SLOT UINT32_MAX
+void walk_forgive(struct walk *w, uint32_t slot);
+/* The word `skip`: the step that is bad at the slot counts as done. */
+bool walk_note_skip(struct walk *w, const struct step_key *key);
+/* The word `exclude`: nothing must be under way there. Its part of the phase counts as finished. */
+bool walk_note_exclude(struct walk *w, uint32_t slot);
+/* The `number`-th slot of the current phase whose step is bad; WALK_EVERY_SLOT: there are not so many. */
+uint32_t walk_bad_slot(const struct walk *w, uint32_t number);
+/* The step that stands at the slot. */
+struct step_key walk_key(const struct walk *w, uint32_t slot);
+const struct plan_step *walk_step(const struct walk *w, uint32_t slot);
+
+/* ---- leave.c ---- */
+/* Why a node may not be left behind now, in words; NULL: it may. `text` is where words may be made. */
+const char *walk_keeps(const struct walk *w, uint32_t slot, char text[LIMIT_ERROR_BYTES]);
+/* "succeeded with 1 node left behind: app-2" */
+void walk_name_left_behind(const struct walk *w, char *text, size_t size);
+
+/* ---- walk.c again ---- */
 
 /* Is a step or an attempt due at the slot, by what has ended there? */
 bool walk_due(const struct walk *w, uint32_t slot);
@@ -78,8 +101,9 @@ bool walk_next(struct walk *w, struct step_key *ret_key);
 /* Has the phase ended, so that walk_enter_next() may be called? False after the last. */
 bool walk_phase_over(const struct walk *w);
 void walk_enter_next(struct walk *w);
-/* Of all that the word `retry` would begin again, the step with the most attempts; false: it would begin nothing. */
-bool walk_worst(const struct walk *w, struct step_key *ret_key);
+/* Of all that the word `retry` would begin again, at one slot or at all, the step with the most attempts; false: it would
+ * begin nothing. */
+bool walk_worst(const struct walk *w, uint32_t only, struct step_key *ret_key);
 /* The last attempt of the slot's current step that is known to be DONE: it is repeated on purpose. 0: none. */
 uint32_t walk_heard(const struct walk *w, uint32_t slot);
 

@@ -7,8 +7,15 @@
 
 static_assert(ROLLOUT_READY == 0 && ROLLOUT_RUNNING == 1 && ROLLOUT_PAUSED == 2 &&
                   ROLLOUT_ABORTING == 3 && ROLLOUT_SUCCEEDED == 4 && ROLLOUT_FAILED == 5 &&
-                  ROLLOUT_ABORTED == 6,
+                  ROLLOUT_ABORTED == 6 && ROLLOUT_WAITING == 7 && ROLLOUT_INCOMPLETE == 8,
               "journals keep these numbers: new states come at the end");
+static_assert(WORD_ABORT == 0 && WORD_RETRY == 1 && WORD_SKIP == 2 && WORD_EXCLUDE == 3 &&
+                  WORD_ROLLBACK == 4 && WORD_CLAIM == 5 && WORD_UNCLAIM == 6 && WORD_APPROVE == 7,
+              "journals keep these numbers: new words come at the end");
+static_assert(CAUSE_NONE == 0 && CAUSE_FAILURE == 1 && CAUSE_MISFIT == 2 && CAUSE_WORD == 3 &&
+                  CAUSE_WAVE_LATE == 4 && CAUSE_RUN_LATE == 5 && CAUSE_GATE == 6 &&
+                  CAUSE_WINDOW == 7,
+              "journals keep these numbers: new causes come at the end");
 
 static void step_to(const struct step_key *key, Lockstep__V1__RunStep *ret)
 {
@@ -41,6 +48,7 @@ int wire_record_pack(struct arena *arena, const struct record *record, struct by
     Lockstep__V1__RunIntent intent = LOCKSTEP__V1__RUN_INTENT__INIT;
     Lockstep__V1__RunOutcome ended = LOCKSTEP__V1__RUN_OUTCOME__INIT;
     Lockstep__V1__RunState state = LOCKSTEP__V1__RUN_STATE__INIT;
+    Lockstep__V1__RunWord word = LOCKSTEP__V1__RUN_WORD__INIT;
     Lockstep__V1__Outcome outcome;
     message.version = WIRE_RECORD_VERSION;
     message.at_ms = record->at_ms;
@@ -63,8 +71,20 @@ int wire_record_pack(struct arena *arena, const struct record *record, struct by
         state.state = (uint32_t)record->state;
         state.why = wire_text(arena, record->why);
         state.who = wire_text(arena, record->who);
+        state.cause = (uint32_t)record->cause;
+        state.roll_back = record->roll_back;
         message.record_case = LOCKSTEP__V1__RUN_RECORD__RECORD_STATE;
         message.state = &state;
+        break;
+    case RECORD_WORD:
+        word.word = (uint32_t)record->word;
+        word.step = &step;
+        word.gate = wire_text(arena, record->gate);
+        word.until_ms = record->deadline_ms;
+        word.why = wire_text(arena, record->why);
+        word.who = wire_text(arena, record->who);
+        message.record_case = LOCKSTEP__V1__RUN_RECORD__RECORD_WORD;
+        message.word = &word;
         break;
     }
     return wire_pack_max(arena, &message.base, LIMIT_RECORD_BYTES, ret, e);
@@ -114,6 +134,43 @@ static int check_layout(const ProtobufCMessage *message, uint32_t version, struc
     return 0;
 }
 
+static const char *text_or_null(const char *text)
+{
+    return text[0] != '\0' ? text : NULL;
+}
+
+static int read_state(const Lockstep__V1__RunState *m, struct record *ret, struct error *e)
+{
+    if (m->state >= ROLLOUT_STATES || m->cause >= CAUSES) {
+        return error_set(e, E_INVALID,
+                         "its state %u of cause %u is not known: a newer Lockstep "
+                         "wrote it",
+                         (unsigned)m->state, (unsigned)m->cause);
+    }
+    ret->type = RECORD_STATE;
+    ret->state = (enum rollout_state)m->state;
+    ret->cause = (enum cause)m->cause;
+    ret->roll_back = m->roll_back;
+    ret->why = text_or_null(m->why);
+    ret->who = text_or_null(m->who);
+    return 0;
+}
+
+static int read_word(const Lockstep__V1__RunWord *m, struct record *ret, struct error *e)
+{
+    if (m->word >= WORDS) {
+        return error_set(e, E_INVALID, "its word %u is not known: a newer Lockstep wrote it",
+                         (unsigned)m->word);
+    }
+    ret->type = RECORD_WORD;
+    ret->word = (enum word)m->word;
+    ret->deadline_ms = m->until_ms;
+    ret->gate = text_or_null(m->gate);
+    ret->why = text_or_null(m->why);
+    ret->who = text_or_null(m->who);
+    return step_from(m->step, &ret->key, e);
+}
+
 static int read_record(const Lockstep__V1__RunRecord *m, struct record *ret, struct error *e)
 {
     int err = check_layout(&m->base, m->version, e);
@@ -132,15 +189,10 @@ static int read_record(const Lockstep__V1__RunRecord *m, struct record *ret, str
         return err == 0 ? wire_outcome_from(m->outcome->outcome, &ret->outcome, e) : err;
     }
     if (m->record_case == LOCKSTEP__V1__RUN_RECORD__RECORD_STATE) {
-        if (m->state->state > ROLLOUT_ABORTED) {
-            return error_set(e, E_INVALID, "its state %u is not known: a newer Lockstep wrote it",
-                             (unsigned)m->state->state);
-        }
-        ret->type = RECORD_STATE;
-        ret->state = (enum rollout_state)m->state->state;
-        ret->why = m->state->why[0] != '\0' ? m->state->why : NULL;
-        ret->who = m->state->who[0] != '\0' ? m->state->who : NULL;
-        return 0;
+        return read_state(m->state, ret, e);
+    }
+    if (m->record_case == LOCKSTEP__V1__RUN_RECORD__RECORD_WORD) {
+        return read_word(m->word, ret, e);
     }
     return error_set(e, E_INVALID, "its kind is not known: a newer Lockstep wrote it");
 }

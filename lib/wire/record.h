@@ -9,7 +9,7 @@
 #include "lib/core/rollout.h"
 #include "lib/wire/message.h"
 
-#define WIRE_RECORD_VERSION 1
+#define WIRE_RECORD_VERSION 2
 
 /* The controller's journal of a run. Bytes and strings live in the arena (strings may borrow from the bytes' owner
  * only while packing). E_LIMIT: more than LIMIT_RECORD_BYTES; E_INVALID. */

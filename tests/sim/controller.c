@@ -137,6 +137,12 @@ static void tell(struct sim *s, uint32_t controller, const struct effect *e)
               e->tell == TELL_STEP_STARTED ? "..." : outcome_status_name(e->status),
               e->text != NULL ? ": " : "", e->text != NULL ? e->text : "");
         break;
+    case TELL_WORD:
+        trace(s, "%s: %s of %s", e->record.who != NULL ? e->record.who : "the failure budget",
+              word_name(e->record.word),
+              e->key.place == ROLLOUT_PLACE_NONE ? "the run"
+                                                 : rollout_place_name(&run->plan, e->key.place));
+        break;
     case TELL_WAITING:
         trace(s, "waiting: %s", e->text != NULL ? e->text : "");
         look_later(s, PERSON_MS);
@@ -503,5 +509,5 @@ void controller_word(struct sim *s, enum word word)
     s->coverage->retries_of_operator += word == WORD_RETRY ? 1 : 0;
     s->coverage->aborts_of_operator += word == WORD_ABORT ? 1 : 0;
     controller_event(s, s->now_controller,
-                     (struct event){.type = EVENT_WORD, .word = word, .who = "bob"});
+                     (struct event){.type = EVENT_WORD, .word = {.word = word, .who = "bob"}});
 }

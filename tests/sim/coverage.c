@@ -176,7 +176,10 @@ size_t coverage_never(const struct coverage *c, bool print)
 void coverage_print(const struct coverage *c)
 {
     printf("seeds %" PRIu64 ", runs %" PRIu64 " (", c->seeds, c->runs);
-    for (size_t i = ROLLOUT_SUCCEEDED; i <= ROLLOUT_ABORTED; i++) {
+    for (size_t i = ROLLOUT_SUCCEEDED; i < ROLLOUT_STATES; i++) {
+        if (!rollout_state_is_end((enum rollout_state)i)) {
+            continue;
+        }
         printf("%s%" PRIu64 " %s", i == ROLLOUT_SUCCEEDED ? "" : ", ", c->ends[i],
                rollout_state_name((enum rollout_state)i));
     }

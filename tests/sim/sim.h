@@ -313,11 +313,11 @@ struct sim_run {
 
 struct coverage {
     uint64_t seeds, events, runs, retries_of_operator, aborts_of_operator, refusals, plans_refused;
-    uint64_t ends[ROLLOUT_ABORTED + 1];
+    uint64_t ends[ROLLOUT_STATES];
     uint64_t faults[FAULT_KINDS];
     uint64_t checks[RULES];
     uint64_t happenings[HAPPENINGS];
-    uint64_t rollout_edges[ROLLOUT_ABORTED + 1][ROLLOUT_ABORTED + 1];
+    uint64_t rollout_edges[ROLLOUT_STATES][ROLLOUT_STATES];
     uint64_t step_edges[STEP_UNKNOWN + 1][STEP_UNKNOWN + 1];
     uint64_t agent_edges[AGENT_EVENT_FORGET + 1][16];
     uint64_t actions[ACTION_DB_OBSERVE + 1];

@@ -236,7 +236,7 @@ static void a_failure_comes_with_its_log(void **state)
         "           | one\n"
         "           | two\n"
         "00:00.1  paused: app-2: stop: it does not stop\n"
-        "paused after 200 ms, waits for an operator: lockstep retry r1 | lockstep abort r1\n");
+        "paused after 200 ms, waits for an operator: lockstep retry|skip|exclude|abort r1\n");
     w->lines.len = 0;
     watch_failures(&w->watch, &w->lines);
     assert_string_equal(buf_text(&w->lines), "00:00.1  stop     app-2       it does not stop\n"
@@ -283,10 +283,10 @@ static void draws_a_pause_with_what_to_do(void **state)
                         "· hop 1   swap and start                  0 of 2 nodes\n"
                         "\n"
                         "paused: app-2: stop: it does not stop\n"
-                        "lockstep retry r1 | lockstep abort r1\n");
+                        "lockstep retry|skip|exclude|abort r1\n");
     assert_string_equal(
         watch_waits_for(&w->watch, START_MS, &w->arena),
-        "paused: app-2: stop: it does not stop; lockstep retry r1 | lockstep abort r1");
+        "paused: app-2: stop: it does not stop; lockstep retry|skip|exclude|abort r1");
 }
 
 static void a_retry_that_succeeds_takes_the_failure_away(void **state)

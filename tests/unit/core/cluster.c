@@ -127,6 +127,13 @@ static void trace(struct world *w, const struct effect *e)
     case TELL_WAITING:
         buf_printf(&w->trace, "waiting");
         break;
+    case TELL_WORD:
+        buf_printf(&w->trace, "%s says %s", e->record.who != NULL ? e->record.who : "the budget",
+                   word_name(e->record.word));
+        if (e->key.place != ROLLOUT_PLACE_NONE) {
+            buf_printf(&w->trace, " %s", rollout_place_name(w->plan, e->key.place));
+        }
+        break;
     }
     if (e->text != NULL) {
         buf_printf(&w->trace, " (%s)", e->text);
@@ -664,8 +671,8 @@ static void happen(struct world *w, const struct happening *h)
     case HAPPENING_RETRY:
         if (w->up && rollout_state(w->rollout) == ROLLOUT_PAUSED) {
             w->words++;
-            controller_event(
-                w, (struct event){.type = EVENT_WORD, .word = WORD_RETRY, .who = "alice"});
+            controller_event(w, (struct event){.type = EVENT_WORD,
+                                               .word = {.word = WORD_RETRY, .who = "alice"}});
         }
         break;
     case HAPPENING_PLACE_DURABLE:

@@ -62,6 +62,20 @@ struct plan_step *plans_step(struct plans *p, const char *name, const char *on)
     return step;
 }
 
+void plans_act(struct plan_step *step, struct arena *arena, enum action_kind kind)
+{
+    step->action = ARENA_NEW(arena, struct action);
+    if (kind == ACTION_SERVICE) {
+        step->action->service = ARENA_NEW(arena, struct service_action);
+        step->action->service->verb = SERVICE_STOP;
+        return;
+    }
+    /* The pointers stand in the order of the kinds. */
+    void **fields = (void **)step->action;
+    fields[kind - 1] = arena_alloc(arena, 512);
+    assert(action_kind(step->action) == kind);
+}
+
 struct plan *plans_all_at_once(struct arena *arena)
 {
     struct plans p = plans_begin(arena, 3, 8);

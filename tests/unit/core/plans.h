@@ -22,6 +22,9 @@ struct plan_phase *plans_phase(struct plans *p, const char *name, int64_t set, i
 /* A step of the last phase, with a deadline of 60 s. `on` NULL in a phase of nodes. */
 struct plan_step *plans_step(struct plans *p, const char *name, const char *on);
 
+/* Gives the step an action of this kind; a service is one to stop. */
+void plans_act(struct plan_step *step, struct arena *arena, enum action_kind kind);
+
 /* Three nodes, two hops: preflight, stop, migrate twice, swap and start. */
 struct plan *plans_all_at_once(struct arena *arena);
 /* Two nodes and an external migrator, a retry of which begins with the tool's lock and the ledger. */

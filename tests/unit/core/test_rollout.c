@@ -49,6 +49,16 @@ static void say_key(const char *what, const struct step_key *key)
     say(text);
 }
 
+/* "skip:app-1 by bob", "claim by bob" */
+static void say_word(const struct record *record)
+{
+    char text[128];
+    bool bound = record->key.place != ROLLOUT_PLACE_NONE;
+    snprintf(text, sizeof(text), "%s%s%d by %s", word_name(record->word), bound ? "@" : "#",
+             bound ? (int)record->key.place + 1 : 0, record->who != NULL ? record->who : "budget");
+    say(text);
+}
+
 /* Records, SENDs, reminders and refusals; the other TELLs repeat the records. */
 static void say_effect(const struct effect *e)
 {
@@ -63,6 +73,9 @@ static void say_effect(const struct effect *e)
             break;
         case RECORD_STATE:
             say(rollout_state_name(e->record.state));
+            break;
+        case RECORD_WORD:
+            say_word(&e->record);
             break;
         }
         break;
@@ -107,7 +120,7 @@ static const char *up(uint32_t place)
 
 static const char *word(enum word word)
 {
-    return step((struct event){.type = EVENT_WORD, .word = word, .who = "bob"});
+    return step((struct event){.type = EVENT_WORD, .word = {.word = word, .who = "bob"}});
 }
 
 static const char *at(int64_t ms)

@@ -55,7 +55,7 @@ static void assert_outcome(const struct outcome *a, const struct outcome *b)
     assert_true(a->started_ms == b->started_ms && a->ended_ms == b->ended_ms);
 }
 
-#define RUN_RECORDS 5
+#define RUN_RECORDS 8
 static void run_records(struct record ret[RUN_RECORDS])
 {
     const struct step_key most = {UINT32_MAX, UINT32_MAX - 1, UINT32_MAX, UINT32_MAX};
@@ -66,6 +66,18 @@ static void run_records(struct record ret[RUN_RECORDS])
     ret[3] = (struct record){.type = RECORD_OUTCOME, .at_ms = 1};
     ret[4] = (struct record){
         .type = RECORD_STATE, .state = ROLLOUT_ABORTED, .why = "why", .who = "alice"};
+    ret[5] = (struct record){.type = RECORD_STATE,
+                             .state = ROLLOUT_INCOMPLETE,
+                             .cause = CAUSE_WINDOW,
+                             .roll_back = true};
+    ret[6] = (struct record){.type = RECORD_WORD,
+                             .key = most,
+                             .word = WORD_APPROVE,
+                             .deadline_ms = INT64_MIN,
+                             .gate = "canary",
+                             .why = "why",
+                             .who = "bob"};
+    ret[7] = (struct record){.type = RECORD_WORD};
 }
 
 static void records_of_a_run_come_back(void **state)
@@ -84,6 +96,9 @@ static void records_of_a_run_come_back(void **state)
         assert_memory_equal(&back.key, &in->key, sizeof(back.key));
         assert_int_equal(back.state, in->state);
         assert_true(str_equal(back.why, in->why) && str_equal(back.who, in->who));
+        assert_int_equal(back.cause, in->cause);
+        assert_int_equal(back.word, in->word);
+        assert_true(back.roll_back == in->roll_back && str_equal(back.gate, in->gate));
         if (in->type == RECORD_OUTCOME) {
             assert_outcome(&back.outcome, &in->outcome);
         }
@@ -170,12 +185,27 @@ static void refuses_what_a_newer_program_wrote(void **state)
     message.record_case = LOCKSTEP__V1__RUN_RECORD__RECORD_STATE;
     message.state = &run_state;
     expect_refused(&message, "version 0");
-    message.version = 2;
-    expect_refused(&message, "version 2");
-    message.version = 1;
-    run_state.state = ROLLOUT_ABORTED + 1;
-    expect_refused(&message, "state 7");
+    message.version = WIRE_RECORD_VERSION + 1;
+    expect_refused(&message, "version 3");
+    message.version = WIRE_RECORD_VERSION;
+    run_state.state = ROLLOUT_STATES;
+    expect_refused(&message, "state 9");
     run_state.state = 0;
+    run_state.cause = CAUSES;
+    expect_refused(&message, "cause 8");
+    run_state.cause = 0;
+    Lockstep__V1__RunWord word = LOCKSTEP__V1__RUN_WORD__INIT;
+    Lockstep__V1__RunStep step = LOCKSTEP__V1__RUN_STEP__INIT;
+    word.word = WORDS;
+    word.step = &step;
+    message.record_case = LOCKSTEP__V1__RUN_RECORD__RECORD_WORD;
+    message.word = &word;
+    expect_refused(&message, "word 8");
+    word.word = 0;
+    word.step = NULL;
+    expect_refused(&message, "it names no step");
+    message.record_case = LOCKSTEP__V1__RUN_RECORD__RECORD_STATE;
+    message.state = &run_state;
     /* a field with number 99, on top and inside */
     ProtobufCMessageUnknownField field = {
         .tag = 99, .wire_type = PROTOBUF_C_WIRE_TYPE_VARINT, .len = 1, .data = (uint8_t[]){1}};
