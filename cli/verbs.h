@@ -12,6 +12,7 @@
     V(verb_path)                                                                                   \
     V(verb_plan)                                                                                   \
     V(verb_apply)                                                                                  \
+    V(verb_restore)                                                                                \
     V(verb_status)                                                                                 \
     V(verb_watch)                                                                                  \
     V(verb_abort)                                                                                  \

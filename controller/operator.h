@@ -25,6 +25,9 @@ void operator_apply(struct rpc_call *call, struct bytes message);
 void operator_planning_closed(struct rpc_call *call, enum rpc_status status, const char *message);
 
 /* operator_runs.c: runs */
+/* A run's id, or the newest run of the cluster of that name; in the arena. */
+int operator_find_run(struct controller *c, struct arena *arena, const char *run,
+                      const char *cluster, const char **ret_run, struct error *e);
 void operator_watch(struct rpc_call *call, struct bytes message);
 void operator_watch_drained(struct rpc_call *call);
 void operator_watch_closed(struct rpc_call *call, enum rpc_status status, const char *message);

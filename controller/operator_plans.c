@@ -19,6 +19,8 @@ struct job {
     const Lockstep__V1__Bundle *bundle;
     bool apply;
     bool acknowledged;
+    const char *restore_run; /* NULL: none */
+    struct strings databases;
     const char *plan_id; /* a plan file was given; else NULL */
     struct plan plan;    /* that plan */
 };
@@ -222,8 +224,11 @@ static int find_plan(struct job *job, ProtobufCBinaryData json, struct error *e)
 
 static void start(struct job *job, const char *to)
 {
-    const struct planning_request request = {
-        .bundle = job->bundle, .to = to, .same_as = job->plan_id != NULL ? &job->plan : NULL};
+    const struct planning_request request = {.bundle = job->bundle,
+                                             .to = to,
+                                             .same_as = job->plan_id != NULL ? &job->plan : NULL,
+                                             .restore_run = job->restore_run,
+                                             .databases = job->databases};
     const struct planning_callbacks callbacks = {
         .progress = progress, .over = job->apply ? applied : planned, .context = job};
     rpc_call_set_data(job->call, job);
@@ -235,6 +240,17 @@ static void refuse(struct job *job, const struct error *e)
     rpc_call_finish_error(job->call, e);
     arena_deinit(&job->arena);
     free(job);
+}
+
+/* The newest revision of the cluster whose run is named: the backups are an earlier state's, the site is today's. */
+static int find_restore(struct job *job, const Lockstep__V1__PlanRequest *request, struct error *e)
+{
+    struct controller *c = reply_controller(job->call);
+    struct stored_run run = {0};
+    int r = operator_find_run(c, &job->arena, request->restore_run, NULL, &job->restore_run, e);
+    r = r < 0 ? r : store_run(c->store, &job->arena, job->restore_run, &run, e);
+    job->databases = (struct strings){(const char **)request->databases, request->n_databases};
+    return r < 0 ? r : find_bundle(job, NULL, run.cluster, e);
 }
 
 /* A viewer plans what is kept here. A bundle brings commands, addresses and places of secrets of its own, which the nodes
@@ -251,7 +267,9 @@ void operator_plan(struct rpc_call *call, struct bytes message)
     if (request != NULL && request->bundle != NULL && !reply_allowed(call, ROLE_OPERATOR)) {
         arena_deinit(&job->arena);
         free(job);
-    } else if (request == NULL || find_bundle(job, request->bundle, request->cluster, &e) < 0) {
+    } else if (request == NULL || (str_empty(request->restore_run)
+                                       ? find_bundle(job, request->bundle, request->cluster, &e)
+                                       : find_restore(job, request, &e)) < 0) {
         refuse(job, &e);
     } else {
         start(job, request->to);

@@ -9,9 +9,8 @@
 #define HISTORY_DEFAULT 20
 #define HISTORY_MOST    1000
 
-/* A run's id, or the newest run of the cluster of that name. */
-static int find_run(struct controller *c, struct arena *arena, const char *run, const char *cluster,
-                    const char **ret_run, struct error *e)
+int operator_find_run(struct controller *c, struct arena *arena, const char *run,
+                      const char *cluster, const char **ret_run, struct error *e)
 {
     struct stored_runs runs = {0};
     struct stored_run stored = {0};
@@ -74,8 +73,9 @@ void operator_watch(struct rpc_call *call, struct bytes message)
     const char *run = NULL;
     const Lockstep__V1__WatchRequest *request =
         REPLY_REQUEST(WatchRequest, watch_request, &arena, message, &e);
-    int r =
-        request == NULL ? e.code : find_run(c, &arena, request->run, request->cluster, &run, &e);
+    int r = request == NULL
+                ? e.code
+                : operator_find_run(c, &arena, request->run, request->cluster, &run, &e);
     if (r == 0) {
         struct watching *w = calloc(1, sizeof(*w));
         assert(w != NULL);
@@ -178,7 +178,7 @@ void operator_word(struct rpc_call *call, struct bytes message)
         return;
     }
     if (r == 0) {
-        r = find_run(c, &arena, request->run, request->cluster, &run, &e);
+        r = operator_find_run(c, &arena, request->run, request->cluster, &run, &e);
     }
     if (r == 0) {
         r = runs_word(c, run, &word, &state, &e);

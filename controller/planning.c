@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "controller/backups.h"
 #include "controller/releases.h"
 #include "controller/sessions.h"
 #include "lib/base/str.h"
@@ -23,6 +24,7 @@ struct planning {
     struct spec spec;
     const char *digest;
     const char *to;
+    struct backups restores;
     const struct plan *same_as;
     bool observe_only;
     struct inventory inventory;
@@ -118,10 +120,18 @@ void planning_forget(struct planning *p)
 
 /* ---- compiling ---- */
 
+static struct plan_request what_to_plan(const struct planning *p)
+{
+    return (struct plan_request){.to = p->to,
+                                 .spec_digest = p->digest,
+                                 .restores = p->restores.items,
+                                 .restore_count = p->restores.count};
+}
+
 static void compile(struct planning *p)
 {
     struct plan *plan = ARENA_NEW(&p->arena, struct plan);
-    const struct plan_request request = {.to = p->to, .spec_digest = p->digest};
+    const struct plan_request request = what_to_plan(p);
     if (p->same_as != NULL) {
         plan_differences(&p->arena, p->same_as, &p->inventory, &p->result.differences);
         end(p);
@@ -212,7 +222,8 @@ static void want_releases(struct planning *p)
     struct strings versions = {0};
     struct error e = {0};
     /* When no way can be found the compiler says why, with all that is wrong beside it. */
-    int r = plan_releases_needed(&p->arena, &p->spec, &p->inventory, p->to, &versions, &e);
+    const struct plan_request request = what_to_plan(p);
+    int r = plan_releases_needed(&p->arena, &p->spec, &p->inventory, &request, &versions, &e);
     size_t before = p->wanted_count;
     for (size_t i = 0; r == 0 && i < versions.count; i++) {
         const struct release_spec *release =
@@ -363,6 +374,8 @@ static void all_answered(struct planning *p)
     }
     if (p->observe_only || p->forgotten) {
         end(p);
+    } else if (p->same_as != NULL) {
+        compile(p); /* what it needs of the releases is kept since it was made */
     } else {
         make_room_for_releases(p);
         want_releases(p);
@@ -523,6 +536,18 @@ static void begin(uv_timer_t *timer)
     }
 }
 
+/* Which backups, and the release that they belong to. */
+static void read_restores(struct planning *p, const struct planning_request *request)
+{
+    struct error e = {0};
+    if (backups_of_run(p->controller, &p->arena, request->restore_run, &request->databases,
+                       &p->restores, &e) < 0) {
+        complaints_add(&p->complaints, NULL, 0, 0, "%s", e.message);
+    } else if (p->to == NULL) {
+        p->to = p->restores.release;
+    }
+}
+
 struct planning *planning_start(struct controller *c, const struct planning_request *request,
                                 const struct planning_callbacks *callbacks)
 {
@@ -542,6 +567,9 @@ struct planning *planning_start(struct controller *c, const struct planning_requ
                        p->spec.cluster == NULL
                            ? "there is no Cluster in these files"
                            : "the Cluster's Application is not among these files");
+    }
+    if (!str_empty(request->restore_run)) {
+        read_restores(p, request);
     }
     uv_timer_init(&c->loop, &p->soon);
     p->soon.data = p;

@@ -18,6 +18,9 @@ struct planning_request {
     const struct plan
         *same_as; /* borrowed until the end; NULL: just plan. Else: the differences to this plan */
     bool observe_only; /* for status: no plan */
+    const char *
+        restore_run; /* NULL or "": none; else back to its backups, and `to` is its release when not said */
+    struct strings databases; /* restore_run: of these; empty: of all; borrowed for the call */
 };
 
 /* What it came to. Lives until `over` has returned. */

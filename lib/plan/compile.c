@@ -85,7 +85,7 @@ static void fill_plan(struct compiler *c, const struct plan_request *request, co
     }
     for (size_t i = 0; i < c->app->databases.count; i++) {
         const char *name = LIST_AT(&c->app->databases, struct app_database_spec, i)->name;
-        const struct observed_database *seen = inventory_database(c->inventory, name);
+        const struct observed_database *seen = inventory_database(c->observed, name);
         struct plan_observed_database *database =
             list_push(c->arena, &plan->databases, sizeof(*database));
         database->name = name;
@@ -117,7 +117,8 @@ static bool is_first(const struct compiler *c)
 
 static bool choose_strategy(struct compiler *c, const char *from)
 {
-    c->plan->strategy = is_rolling(c) && !is_first(c) ? STRATEGY_ROLLING : STRATEGY_ALL_AT_ONCE;
+    c->plan->strategy =
+        is_rolling(c) && !is_first(c) && !restores(c) ? STRATEGY_ROLLING : STRATEGY_ALL_AT_ONCE;
     size_t complaints = c->complaints->count;
     way_hops(c, from);
     if (c->complaints->count > complaints || c->plan->strategy != STRATEGY_ROLLING) {
@@ -175,7 +176,7 @@ int plan_compile(struct arena *arena, const struct spec *spec, const struct inve
                          .spec = spec,
                          .app = spec->application,
                          .cluster = spec->cluster,
-                         .inventory = inventory,
+                         .request = request,
                          .plan = &plan,
                          .complaints = complaints,
                          .to = request->to != NULL ? request->to : spec->cluster->version};
@@ -184,12 +185,15 @@ int plan_compile(struct arena *arena, const struct spec *spec, const struct inve
         forbid_at(&c, c.app, "application %s has no layout: path", c.app->name);
         return E_INVALID;
     }
+    restores_read(&c, inventory);
     nodes_read(&c);
     c.layout = resolve_text(&c, 0, NULL, c.app->layout->path);
     const char *from = NULL;
     struct error e = {0};
-    if (way_from(&c, &from) == 0 &&
-        plan_path(arena, c.app, &spec->scheme, from, c.to, &c.path, &e) < 0) {
+    int way = way_from(&c, &from);
+    if (way == 0 && restores(&c)) {
+        restores_path(&c, from);
+    } else if (way == 0 && plan_path(arena, c.app, &spec->scheme, from, c.to, &c.path, &e) < 0) {
         forbid_at(&c, request->to == NULL ? &spec->cluster->version : NULL, "%s", e.message);
     }
     nodes_check(&c);

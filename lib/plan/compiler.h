@@ -10,6 +10,7 @@
  *   order.c    the order of a hop's pieces on a set of nodes, with the extra steps between them
  *   all_at_once.c, rolling.c   the two strategies
  *   lint.c     what the SQL of a way locks, what it cannot undo, and what must fail
+ *   restore.c  databases that are put back to a backup
  *   look.c     what is asked of the databases before anything is touched, and before and after each moves
  *   prove.c    whether the way may roll, or the pair that breaks it
  *   prove_plan.c  what is proved of the plan as it was put together
@@ -26,17 +27,18 @@ struct hop_database {
     const char *place;
     int format; /* enum migration_format_kind */
     const struct external_spec *external;
-    int64_t schema_from, schema_to;   /* -1: not said */
-    bool runs;                        /* something is to do */
-    bool down;                        /* external: its direction */
-    bool exact;                       /* after the hop the ledger is what `to` has */
-    struct migration_way way;         /* native */
-    int64_t count_from, count_to;     /* external: rows before and after */
-    size_t node;                      /* of the tool: index of the node it runs on */
-    struct strings before;            /* native: the ids that are applied before the hop */
-    const struct external_spec *tool; /* external, or what some of `way` is delegated to; NULL */
-    const char *tool_release;         /* whose tree the tool runs in */
-    bool staged_tree;                 /* that release is not what is installed there */
+    int64_t schema_from, schema_to;     /* -1: not said */
+    bool runs;                          /* something is to do */
+    bool down;                          /* external: its direction */
+    bool exact;                         /* after the hop the ledger is what `to` has */
+    struct migration_way way;           /* native */
+    int64_t count_from, count_to;       /* external: rows before and after */
+    size_t node;                        /* of the tool: index of the node it runs on */
+    struct strings before;              /* native: the ids that are applied before the hop */
+    const struct external_spec *tool;   /* external, or what some of `way` is delegated to; NULL */
+    const char *tool_release;           /* whose tree the tool runs in */
+    bool staged_tree;                   /* that release is not what is installed there */
+    const struct plan_restore *restore; /* before all else it is put back to this; NULL */
 };
 
 struct hop_state {
@@ -69,7 +71,9 @@ struct compiler {
     const struct spec *spec;
     const struct application *app;
     const struct cluster *cluster;
-    const struct inventory *inventory;
+    const struct inventory *inventory; /* with the ledgers that restores will leave */
+    const struct inventory *observed;  /* as it is */
+    const struct plan_request *request;
     struct plan *plan;
     struct complaints *complaints;
     const char *to;
@@ -195,11 +199,29 @@ void end_migration(struct compiler *c, struct plan_phase *phase, size_t hop,
 /* Migrations that go one way, by Lockstep itself. */
 void step_native(struct compiler *c, struct plan_phase *phase, const struct hop_database *db,
                  const struct migration *items, size_t count, bool down);
+/* External: the ledger has `count` rows; done_count >= 0: or that many, for it has run already. */
+void step_rows(struct compiler *c, struct plan_phase *phase, const struct hop_database *db,
+               int64_t count, int64_t done_count);
 void steps_tool_lock(struct compiler *c, struct plan_phase *phase, const struct hop_database *db);
 /* The start of the tool, without its action's arguments resolved; *ret_in is what to resolve into the step. */
 struct plan_step *step_tool(struct compiler *c, struct plan_phase *phase,
                             const struct hop_database *db, bool down, const char *title,
                             struct action *ret_in);
+
+/* ---- restore.c ---- */
+bool restores(const struct compiler *c);
+/* The restore of this database, or NULL. */
+const struct plan_restore *restore_of(const struct compiler *c, const char *database);
+/* Refuses what cannot be restored. The inventory as it will be once the databases are restored. */
+void restores_read(struct compiler *c, const struct inventory *observed);
+/* From, to: the releases between the two have no part in it. */
+void restores_path(struct compiler *c, const char *from);
+/* Before anything stops: are the files there, and the right ones? */
+void steps_look_restores(struct compiler *c, struct plan_phase *phase);
+/* Locked, restored, its ledger looked at; `last`: the database does nothing else in this hop. */
+void phase_restore(struct compiler *c, size_t hop, const struct hop_database *db, bool last);
+/* Why a step has no place on a database that is restored; NULL: it has. */
+const char *restore_forbids(struct compiler *c, const struct extra_step *step);
 
 /* ---- lint.c ---- */
 /* What the scripts of a way lock and trap; a certain failure forbids the plan. PostgreSQL only. */
@@ -223,6 +245,9 @@ void step_drift_after(struct compiler *c, struct plan_phase *phase, size_t hop,
                       const struct hop_database *db);
 
 /* ---- delegate.c ---- */
+/* The ledger holds these ids; or_done: or this one has come, or gone, already. */
+void step_ids(struct compiler *c, struct plan_phase *phase, const struct hop_database *db,
+              const struct strings *ids, const struct migration *or_done);
 bool is_delegated(const struct migration *migration, bool down);
 /* A way with migrations that are no SQL: Lockstep's own part up to each of them, then a start of the tool. */
 void phases_delegated(struct compiler *c, size_t hop, const struct hop_database *db);

@@ -16,6 +16,9 @@ static bool any_irreversible(struct compiler *c, size_t hop)
 
 static bool any_lossy(struct compiler *c)
 {
+    if (restores(c)) {
+        return true;
+    }
     for (size_t h = 0; h < c->hop_count; h++) {
         if (any_irreversible(c, h)) {
             return true;
@@ -168,22 +171,22 @@ void step_native(struct compiler *c, struct plan_phase *phase, const struct hop_
     }
 }
 
-static void step_ledger(struct compiler *c, struct plan_phase *phase, const struct hop_database *db,
-                        bool before)
+void step_rows(struct compiler *c, struct plan_phase *phase, const struct hop_database *db,
+               int64_t count, int64_t done_count)
 {
-    int64_t count = before ? db->count_from : db->count_to;
     struct plan_step *step = add_step(c, phase, "ledger", db->app->name, db->place, LEDGER_MS);
     struct db_ledger_action *a = ARENA_NEW(c->arena, struct db_ledger_action);
     *a = (struct db_ledger_action){.database = db->ref,
                                    .format = FORMAT_EXTERNAL,
                                    .ledger = db->external->ledger,
                                    .expect_count = count,
-                                   .or_done = before,
-                                   .done_count = before ? db->count_to : 0};
+                                   .or_done = done_count >= 0,
+                                   .done_count = MAX(done_count, 0)};
     step->action->db_ledger = a;
-    step->detail = before ? arena_printf(c->arena, "%lld rows, or %lld when it has run already",
-                                         (long long)count, (long long)db->count_to)
-                          : arena_printf(c->arena, "%lld rows", (long long)count);
+    step->detail = done_count >= 0
+                       ? arena_printf(c->arena, "%lld rows, or %lld when it has run already",
+                                      (long long)count, (long long)done_count)
+                       : arena_printf(c->arena, "%lld rows", (long long)count);
 }
 
 void steps_tool_lock(struct compiler *c, struct plan_phase *phase, const struct hop_database *db)
@@ -224,7 +227,7 @@ static void steps_external(struct compiler *c, struct plan_phase *phase, size_t 
     size_t first = phase->steps.count;
     steps_tool_lock(c, phase, db);
     if (!db->external->partial_ok) {
-        step_ledger(c, phase, db, true);
+        step_rows(c, phase, db, db->count_from, db->count_to);
     }
     const struct command *command = db->down ? &db->external->down : &db->external->up;
     if (command->argv.count == 0) {
@@ -238,7 +241,7 @@ static void steps_external(struct compiler *c, struct plan_phase *phase, size_t 
     step->lossy = lossy_of(c, db);
     /* Started again, it must be proved again that it may start. A retry of the ledger after it only looks. */
     step->retry_back = (int64_t)(phase->steps.count - 1 - first);
-    step_ledger(c, phase, db, false);
+    step_rows(c, phase, db, db->count_to, -1);
 }
 
 static void step_lock(struct compiler *c, struct plan_phase *phase, const struct hop_database *db,
@@ -322,6 +325,13 @@ void phases_migrate(struct compiler *c, size_t hop)
         const struct hop_database *db = &c->hops[hop].databases[d];
         if (!db->runs) {
             continue;
+        }
+        if (db->restore != NULL) {
+            bool last = db->tool == NULL && db->way.up_count + db->way.down_count == 0;
+            phase_restore(c, hop, db, last);
+            if (last) {
+                continue;
+            }
         }
         if (db->external == NULL && db->tool != NULL) {
             phases_delegated(c, hop, db);

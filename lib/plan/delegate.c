@@ -37,8 +37,8 @@ static struct strings ids_after(struct compiler *c, const struct strings *ids,
     return after;
 }
 
-static void step_ids(struct compiler *c, struct plan_phase *phase, const struct hop_database *db,
-                     const struct strings *ids, const struct migration *or_done)
+void step_ids(struct compiler *c, struct plan_phase *phase, const struct hop_database *db,
+              const struct strings *ids, const struct migration *or_done)
 {
     struct plan_step *step = add_step(c, phase, "ledger", db->app->name, db->place, LEDGER_MS);
     struct db_ledger_action *a = ARENA_NEW(c->arena, struct db_ledger_action);

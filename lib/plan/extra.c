@@ -128,6 +128,11 @@ bool extra_holds(struct compiler *c, const struct extra_step *step, size_t index
                                 hop->to, point_words[point_of(step)]);
         return false;
     }
+    const char *restored = restore_forbids(c, step);
+    if (restored != NULL) {
+        *ret_why = restored;
+        return false;
+    }
     *ret_why = in.count == 0 ? PLAN_ALWAYS : str_join(c->arena, in.items, in.count);
     return true;
 }
@@ -298,7 +303,8 @@ static void database_phases(struct compiler *c, const struct extra_step *step, s
 {
     for (size_t i = 0; i < c->app->databases.count; i++) {
         const struct hop_database *db = &c->hops[hop].databases[i];
-        if (step->database == NULL || str_equal(step->database, db->app->name)) {
+        if (db->restore == NULL &&
+            (step->database == NULL || str_equal(step->database, db->app->name))) {
             struct plan_phase *phase = add_once_phase(
                 c, (int64_t)hop, arena_printf(c->arena, "%s %s", step->name, db->app->name));
             extra_add_steps(c, phase, step, hop, db->place, db->app->name);

@@ -95,7 +95,8 @@ static void add_checks(struct compiler *c, struct plan_phase *phase, size_t hop)
         const struct hop_database *db = database_named(h, check->database);
         struct strings in = {0};
         const char *not_in = NULL;
-        if (db != NULL && is_settled(c, db) && when_holds(c, check->when, h, &in, &not_in)) {
+        if (db != NULL && db->restore == NULL && is_settled(c, db) &&
+            when_holds(c, check->when, h, &in, &not_in)) {
             add_check(c, phase, hop, db, check);
         }
     }
@@ -105,9 +106,10 @@ void phase_look(struct compiler *c)
 {
     bool stays = c->path.count == 1 && !c->migrates;
     struct plan_phase *phase = add_once_phase(c, -1, "look");
+    steps_look_restores(c, phase);
     for (size_t d = 0; !stays && d < c->hops[0].database_count; d++) {
         const struct hop_database *db = &c->hops[0].databases[d];
-        if (looks_for_drift(c, db) && is_settled(c, db)) {
+        if (looks_for_drift(c, db) && is_settled(c, db) && db->restore == NULL) {
             add_drift(c, phase, db, NULL, MAX(db->schema_from, 0));
         }
     }

@@ -126,9 +126,25 @@ struct plan {
 
 extern const struct shape plan_shape;
 
+/* A database that is put back to a backup: its ledger holds then what it held when the backup was made. */
+struct plan_restore {
+    const char *database;
+    const char *on;   /* the place that made the file, and has it */
+    const char *path; /* absolute */
+    const char *sha256;
+    const char *fingerprint; /* of the schema in it; NULL: not known */
+    int64_t bytes;
+    const char *run;          /* that made it */
+    const char *made;         /* when, in words */
+    struct strings applied;   /* the ledger's ids in it */
+    struct strings half_done; /* migrations that stood half-done in it */
+};
+
 struct plan_request {
     const char *to; /* NULL: the cluster's version */
     const char *spec_digest;
+    const struct plan_restore *restores; /* of different databases; the others migrate */
+    size_t restore_count; /* > 0: all-at-once and in one hop, whatever the paths say */
 };
 
 /* The way over releases, both ends included: {"9.11.3","8.1.9","7.8.15"}. `from` NULL: a first installation
@@ -137,12 +153,11 @@ int plan_path(struct arena *arena, const struct application *app,
               const struct version_scheme *scheme, const char *from, const char *to,
               struct strings *ret, struct error *e);
 
-/* Which releases' artifacts the compiler will want to know for going from the observed versions to `to` (NULL: the
- * cluster's version): the caller fetches them and fills inventory.releases, and calls again until nothing new is named:
+/* Which releases' artifacts the compiler will want to know for what is requested: the caller fetches them and fills inventory.releases, and calls again until nothing new is named:
  * a ledger that holds what none of them brought needs a newer one, nearest first. */
 int plan_releases_needed(struct arena *arena, const struct spec *spec,
-                         const struct inventory *inventory, const char *to, struct strings *ret,
-                         struct error *e);
+                         const struct inventory *inventory, const struct plan_request *request,
+                         struct strings *ret, struct error *e);
 
 /* Compiles. Everything that forbids it is a complaint (with file and line where a spec is to blame, without where the
  * cluster is); returns 0 or E_INVALID. A plan of no phases means that nothing is to do. */

@@ -32,6 +32,7 @@ struct walk {
     size_t schema_count;
     const char *locked; /* the database whose lock is held */
     size_t down, most_down, denied, taken, checked, unknown, locks, migrations;
+    size_t restores;
     size_t bare;   /* migrations that do not commit with their ledger row */
     bool excepted; /* some sessions may stay while a database moves */
     bool broken;   /* one complaint is enough: what follows is a consequence */
@@ -167,7 +168,7 @@ static void prove_quiet(struct walk *w, const struct plan_phase *phase, const ch
         if (str_equal(w->schemas[i].name, database) && !w->schemas[i].quiet && !w->broken) {
             w->broken = true;
             forbid(w->c,
-                   "phase \"%s\" migrates database %s before the sessions of the application are "
+                   "phase \"%s\" moves database %s before the sessions of the application are "
                    "gone: this is a mistake of the compiler, report it",
                    phase->name, database);
         }
@@ -182,6 +183,10 @@ static void database_step(struct walk *w, const struct plan_phase *phase, const 
         lock(w, phase, a->db_lock->database.name);
     } else if (a->db_unlock != NULL) {
         w->locked = NULL;
+    } else if (a->db_restore != NULL && !a->db_restore->look) {
+        w->restores++;
+        prove_quiet(w, phase, a->db_restore->database.name);
+        move_schema(w, phase, a->db_restore->database.name);
     } else if (a->db_migrate != NULL) {
         w->migrations++;
         prove_quiet(w, phase, a->db_migrate->database.name);
@@ -377,12 +382,20 @@ static void say(struct walk *w, struct strings *ret)
     if (w->locks > 0 && w->plan->strategy == STRATEGY_ALL_AT_ONCE) {
         strings_push(arena, ret, "no database is locked before every node has denied starts");
     }
+    const char *excepted = w->excepted ? ", but for those that may stay" : "";
     if (w->migrations > 0 && w->plan->strategy == STRATEGY_ALL_AT_ONCE) {
         strings_push(arena, ret,
-                     w->excepted ? "no migration runs before the sessions of the application are "
-                                   "gone, but for those that may stay"
-                                 : "no migration runs before the sessions of the application are "
-                                   "gone");
+                     arena_printf(arena,
+                                  "no migration runs before the sessions of the application are "
+                                  "gone%s",
+                                  excepted));
+    }
+    if (w->restores > 0) {
+        strings_push(arena, ret,
+                     arena_printf(arena,
+                                  "no database is restored before the sessions of the application "
+                                  "are gone%s",
+                                  excepted));
     }
 }
 

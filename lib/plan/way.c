@@ -325,7 +325,8 @@ static void native_way(struct compiler *c, size_t index, struct hop_database *db
     struct hop_state *hop = &c->hops[index];
     bool last = index + 1 == c->hop_count;
     const struct migration_set *target = known_set(c->inventory, hop->to, db->app->name);
-    const char *newer_version = hop->direction == DIRECTION_DOWN ? hop->from : hop->to;
+    bool back = hop->direction == DIRECTION_DOWN && db->restore == NULL;
+    const char *newer_version = back ? hop->from : hop->to;
     const struct migration_set *newer = known_set(c->inventory, newer_version, db->app->name);
     if (target == NULL || newer == NULL) {
         forbid(c, "the migrations of %s %s for %s are not known: its artifact could not be read",
@@ -364,7 +365,7 @@ static void native_way(struct compiler *c, size_t index, struct hop_database *db
     if (!last && hop->direction == DIRECTION_UP) {
         db->way.down_count = 0;
     }
-    db->runs = db->way.up_count + db->way.down_count > 0;
+    db->runs = db->way.up_count + db->way.down_count > 0 || db->restore != NULL;
     db->before = *state;
     find_delegate(c, db, newer_version);
     *state = state_after(c, state, &db->way);
@@ -414,6 +415,7 @@ static void external_way(struct compiler *c, size_t index, struct hop_database *
     db->count_from = *rows;
     db->count_to = db->schema_to;
     db->exact = true;
+    db->runs = db->restore != NULL;
     if (*rows == db->schema_to) {
         return;
     }
@@ -476,10 +478,13 @@ static void move_database(struct compiler *c, size_t d)
                    c->cluster->name, app->name, c->app->name);
             return;
         }
+        db->restore = restore_of(c, app->name);
         if (is_native(app)) {
             native_way(c, h, db, &state);
         } else if (db->format == FORMAT_EXTERNAL) {
             external_way(c, h, db, &rows);
+        } else {
+            db->runs = db->restore != NULL;
         }
         c->migrates = c->migrates || db->runs;
     }
@@ -614,8 +619,8 @@ static bool is_explained(struct compiler *c)
 }
 
 int plan_releases_needed(struct arena *arena, const struct spec *spec,
-                         const struct inventory *inventory, const char *to, struct strings *ret,
-                         struct error *e)
+                         const struct inventory *inventory, const struct plan_request *request,
+                         struct strings *ret, struct error *e)
 {
     struct complaints complaints;
     complaints_init(&complaints, arena);
@@ -624,21 +629,29 @@ int plan_releases_needed(struct arena *arena, const struct spec *spec,
                          .spec = spec,
                          .app = spec->application,
                          .cluster = spec->cluster,
-                         .inventory = inventory,
+                         .request = request,
                          .plan = &plan,
                          .complaints = &complaints,
-                         .to = to != NULL ? to : spec->cluster->version};
+                         .to = request->to != NULL ? request->to : spec->cluster->version};
+    restores_read(&c, inventory);
     nodes_read(&c);
     const char *from = NULL;
     if (way_from(&c, &from) < 0) {
         return error_set(e, E_INVALID, "%s", complaints.items[0].message);
     }
-    int r = plan_path(arena, c.app, &spec->scheme, from, c.to, &c.path, e);
+    int r = 0;
+    if (restores(&c)) {
+        restores_path(&c, from);
+    } else {
+        r = plan_path(arena, c.app, &spec->scheme, from, c.to, &c.path, e);
+    }
     if (r < 0) {
         return r;
     }
     struct strings list = {0};
-    for (size_t i = 0; i < c.path.count; i++) {
+    /* Where all databases are restored nobody goes down, and the releases above have no part in it. */
+    bool all = request->restore_count > 0 && request->restore_count == c.app->databases.count;
+    for (size_t i = all ? c.path.count - 1 : 0; i < c.path.count; i++) {
         need(arena, &list, c.path.items[i]);
     }
     if (!is_explained(&c)) {

@@ -247,6 +247,7 @@ struct db_backup_action {
 struct
     db_restore_action { /* the database becomes what the file holds; Lockstep's own tables stay */
     struct database_ref database;
+    bool look; /* only looks whether the file is there and the right one: changes nothing */
     int format;
     const char *path;       /* the file, or … */
     const char *directory;  /* … the one that db_backup of this run and step left here */

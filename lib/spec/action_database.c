@@ -184,6 +184,7 @@ const struct shape db_backup_shape = SHAPE("db_backup", db_backup_action, db_bac
 static const struct field db_restore_fields[] = {
     DATABASE_FIELD(db_restore_action),
     FORMAT_FIELD(db_restore_action),
+    {.key = "look", .type = SHAPE_BOOL, .offset = offsetof(struct db_restore_action, look)},
     {.key = "path", .type = SHAPE_STRING, .offset = offsetof(struct db_restore_action, path)},
     {.key = "directory",
      .type = SHAPE_STRING,

@@ -157,7 +157,15 @@ static int run_own_procedure(struct act *act, const struct db_backup_action *a, 
 
 /* ---- the engine's own ---- */
 
-static int finish(struct act *act, const char *path, const char *fingerprint, struct error *e)
+/* What is known of the file, beside the bytes. */
+struct backup_facts {
+    const char
+        *fingerprint; /* of the schema in it; NULL: it changed meanwhile, or cannot be told */
+    struct strings half_done; /* migrations that stand half-done in it */
+};
+
+static int finish(struct act *act, const char *path, const struct backup_facts *facts,
+                  struct error *e)
 {
     char hex[DIGEST_HEX_BYTES];
     uint64_t bytes = 0;
@@ -167,8 +175,15 @@ static int finish(struct act *act, const char *path, const char *fingerprint, st
     }
     json_t *json =
         json_pack("{s:I, s:s, s:s}", "bytes", (json_int_t)bytes, "path", path, "sha256", hex);
-    if (json != NULL && fingerprint != NULL) {
-        json_object_set_new(json, "fingerprint", json_string(fingerprint));
+    if (json != NULL && facts->fingerprint != NULL) {
+        json_object_set_new(json, "fingerprint", json_string(facts->fingerprint));
+    }
+    if (json != NULL && facts->half_done.count > 0) {
+        json_t *list = json_array();
+        for (size_t i = 0; i < facts->half_done.count; i++) {
+            json_array_append_new(list, json_string(facts->half_done.items[i]));
+        }
+        json_object_set_new(json, "half_done", list);
     }
     return db_set_facts(act, json, e);
 }
@@ -182,46 +197,37 @@ static const char *schema_of(struct db_session *s, struct act *act)
 }
 
 /* A backup of what stands half-done holds it half-done. */
-static void say_intents(struct act *act, struct db_session *s)
+static int find_intents(struct act *act, struct db_session *s, struct strings *ret, struct error *e)
 {
     struct db_intent *list = NULL;
     size_t count = 0;
     bool there = false;
-    int rc = db_evidence_exists(s, &there, NULL);
+    int rc = db_evidence_exists(s, &there, e);
     if (rc == 0 && there) {
-        rc = db_intents_read(s, act->arena, NULL, &list, &count, NULL);
+        rc = db_intents_read(s, act->arena, NULL, &list, &count, e);
     }
+    ret->items = arena_array(act->arena, count + 1, sizeof(*ret->items));
     for (size_t i = 0; rc == 0 && i < count; i++) {
         act_log(act, "database %s: %s stands half-done (run %s, %s): the backup holds it so",
                 s->name, list[i].file, list[i].run, list[i].at);
+        ret->items[ret->count++] = list[i].file;
     }
+    return rc;
 }
 
-/* *ret_fingerprint: of the schema in it; NULL when it changed meanwhile, or cannot be told. */
-static int dump(struct act *act, const struct db_backup_action *a, const char *path,
-                const char **ret_fingerprint, struct error *e)
+static int dump(struct act *act, struct db_session *s, const struct db_backup_action *a,
+                const char *path, struct backup_facts *facts, struct error *e)
 {
     const char *partial = arena_printf(act->arena, "%s.partial", path);
-    struct db_session s = {0};
-    struct db_options options = {.run = act->run, .read_only = true, .log_fd = act->log_fd};
     int rc = file_remove(partial, e);
     if (rc == 0) {
-        rc = db_open_wait(&s, act->arena, &a->database, &options, act->deadline_ms, e);
+        const char *before = schema_of(s, act);
+        rc = s->engine->dump(s, act, &a->database, partial, e);
+        const char *after = rc == 0 && before != NULL ? schema_of(s, act) : NULL;
+        facts->fingerprint = after != NULL && str_equal(before, after) ? after : NULL;
     }
-    if (rc == 0) {
-        say_intents(act, &s);
-        const char *before = schema_of(&s, act);
-        rc = s.engine->dump(&s, act, &a->database, partial, e);
-        const char *after = rc == 0 && before != NULL ? schema_of(&s, act) : NULL;
-        *ret_fingerprint = after != NULL && str_equal(before, after) ? after : NULL;
-    }
-    db_close(&s);
-    if (rc == 0) {
-        rc = file_sync(partial, e);
-    }
-    if (rc == 0) {
-        rc = file_rename(partial, path, e);
-    }
+    rc = rc < 0 ? rc : file_sync(partial, e);
+    rc = rc < 0 ? rc : file_rename(partial, path, e);
     if (rc < 0) {
         file_remove(partial, NULL);
     }
@@ -248,9 +254,16 @@ int act_db_backup(struct act *act, const struct action *action, struct error *e)
     }
     int rc = dir_make(a->directory, 0700, e);
     const char *path = db_backup_path(act, a->directory, a->database.name, act->run, act->step);
-    const char *fingerprint = NULL;
-    if (rc == 0 && !file_exists(path)) {
-        rc = dump(act, a, path, &fingerprint, e);
+    struct backup_facts facts = {0};
+    struct db_session s = {0};
+    struct db_options options = {.run = act->run, .read_only = true, .log_fd = act->log_fd};
+    if (rc == 0) {
+        rc = db_open_wait(&s, act->arena, &a->database, &options, act->deadline_ms, e);
     }
-    return rc == 0 ? finish(act, path, fingerprint, e) : rc;
+    rc = rc < 0 ? rc : find_intents(act, &s, &facts.half_done, e);
+    if (rc == 0 && !file_exists(path)) {
+        rc = dump(act, &s, a, path, &facts, e);
+    }
+    db_close(&s);
+    return rc == 0 ? finish(act, path, &facts, e) : rc;
 }

@@ -157,6 +157,10 @@ int act_db_restore(struct act *act, const struct action *action, struct error *e
     if (rc < 0) {
         return rc;
     }
+    if (r.a->look) {
+        return db_set_facts(act, json_pack("{s:s, s:s}", "path", r.path, "sha256", r.work.digest),
+                            e);
+    }
     do {
         rc = restore_once(&r, e);
     } while (db_again(act, rc));

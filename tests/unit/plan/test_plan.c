@@ -147,15 +147,16 @@ static void names_the_releases_that_it_must_know(void **state UNUSED)
     guestbook("1.0.0", "2.0.0", 4);
     struct strings list = {0};
     struct error e = {0};
-    assert_int_equal(plan_releases_needed(&w.arena, &w.spec, &w.inventory, NULL, &list, &e), 0);
+    const struct plan_request request = {0};
+    assert_int_equal(plan_releases_needed(&w.arena, &w.spec, &w.inventory, &request, &list, &e), 0);
     assert_string_equal(str_join(&w.arena, list.items, list.count), "2.0.0 and 1.0.0");
     /* The binaries are back and the ledger is not: what brought it is looked for, nearest first. */
     world_runs(&w, "1.0.0");
     w.inventory.release_count = 1;
-    assert_int_equal(plan_releases_needed(&w.arena, &w.spec, &w.inventory, NULL, &list, &e), 0);
+    assert_int_equal(plan_releases_needed(&w.arena, &w.spec, &w.inventory, &request, &list, &e), 0);
     assert_string_equal(str_join(&w.arena, list.items, list.count), "1.0.0 and 1.1.0");
     w.inventory.release_count = 2;
-    assert_int_equal(plan_releases_needed(&w.arena, &w.spec, &w.inventory, NULL, &list, &e), 0);
+    assert_int_equal(plan_releases_needed(&w.arena, &w.spec, &w.inventory, &request, &list, &e), 0);
     assert_string_equal(str_join(&w.arena, list.items, list.count), "1.0.0, 1.1.0 and 2.0.0");
 }
 

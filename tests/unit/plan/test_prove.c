@@ -141,7 +141,7 @@ static void refuses_a_migration_before_the_sessions_are_gone(void **state UNUSED
     assert_string_equal(LIST_AT(steps, struct plan_step, 0)->name, "writers");
     steps->items = LIST_AT(steps, struct plan_step, 1);
     steps->count--;
-    has(proof(), "phase \"migrate main\" migrates database main before the sessions of the "
+    has(proof(), "phase \"migrate main\" moves database main before the sessions of the "
                  "application are gone");
 }
 

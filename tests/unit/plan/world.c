@@ -280,7 +280,10 @@ void world_release(struct world *w, const char *version, size_t count)
 
 int world_compile(struct world *w, const char *to)
 {
-    struct plan_request request = {.to = to, .spec_digest = SHA("dddd")};
+    struct plan_request request = {.to = to,
+                                   .spec_digest = SHA("dddd"),
+                                   .restores = w->restores,
+                                   .restore_count = w->restore_count};
     complaints_init(&w->complaints, &w->arena);
     return plan_compile(&w->arena, &w->spec, &w->inventory, &request, &w->plan, &w->complaints);
 }

@@ -10,6 +10,8 @@ struct world {
     struct inventory inventory;
     struct complaints complaints;
     struct plan plan;
+    struct plan_restore restores[2]; /* what the next compilation puts back */
+    size_t restore_count;
 };
 
 /* The guestbook: three releases over one morph database, three nodes, no strategy. */

@@ -509,6 +509,35 @@ static void a_sites_own_backup_is_young_whole_and_verified(void **state)
     fixture_end(f);
 }
 
+static void a_backup_names_what_stood_half_done_in_it(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_sqlite(f);
+    fixture_exec(f, "CREATE TABLE users (name TEXT)");
+    struct db_session s = {0};
+    struct db_work open = {.run = "run-1",
+                           .step = "9.9",
+                           .item = "two",
+                           .digest = "d",
+                           .ledger = "db_migrations",
+                           .file = "000002_two.up.sql",
+                           .fence = 3};
+    fixture_open(f, &s, "x");
+    assert_ok(db_evidence_create(&s, f->act.deadline_ms, &f->error));
+    assert_ok(db_intent_add(&s, &open, &(struct db_progress){0}, &f->error));
+    db_close(&s);
+    struct db_backup_action a = {.database = f->database,
+                                 .directory = arena_printf(&f->arena, "%s/backups", f->dir)};
+    struct action action = {.db_backup = &a};
+    assert_ok(act_db_backup(&f->act, &action, &f->error));
+    assert_has(f->act.facts, "\"half_done\":[\"000002_two.up.sql\"]");
+    /* The same step again finds its file, and knows it still. */
+    assert_ok(act_db_backup(&f->act, &action, &f->error));
+    assert_has(f->act.facts, "\"half_done\":[\"000002_two.up.sql\"]");
+    fixture_end(f);
+}
+
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
@@ -519,6 +548,7 @@ static int run(void)
         cmocka_unit_test(a_killed_restore_leaves_the_old_and_a_retry_finishes),
         cmocka_unit_test(a_killed_sqlite_restore_leaves_the_old_or_the_new),
         cmocka_unit_test(a_sites_own_backup_is_young_whole_and_verified),
+        cmocka_unit_test(a_backup_names_what_stood_half_done_in_it),
     };
     return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);
 }
