@@ -271,6 +271,9 @@ static void take_node(struct planning *p, struct observed_node *node, const json
     node->artifact = text_of(p, facts, "artifact");
     node->running = json_is_true(json_object_get(facts, "running"));
     node->denied = text_of(p, facts, "denied");
+    const json_t *sessions = json_object_get(facts, "sessions");
+    node->sessions_known = json_is_integer(sessions) && json_integer_value(sessions) >= 0;
+    node->sessions = node->sessions_known ? json_integer_value(sessions) : 0;
     node->disk_free_bytes = json_integer_value(json_object_get(facts, "disk_free_bytes"));
     node->os = text_of(p, facts, "os");
     node->arch = text_of(p, facts, "arch");
@@ -465,6 +468,13 @@ static void ask(struct planning *p, struct question question, const char *place,
     sessions_observe(p->controller, &what, answered, q);
 }
 
+/* Nobody is asked what no plan needs. */
+static bool orders_by_sessions(const struct cluster *cluster)
+{
+    const struct strategy_spec *s = cluster->strategy;
+    return s != NULL && s->rolling != NULL && s->rolling->order == ORDER_FEWEST_SESSIONS_FIRST;
+}
+
 static void observe_nodes(struct planning *p)
 {
     const struct cluster *cluster = p->spec.cluster;
@@ -482,7 +492,8 @@ static void observe_nodes(struct planning *p)
             .layout = app->layout != NULL ? app->layout->path : NULL,
             .command = app->observe != NULL ? &app->observe->command : NULL,
             .matches = app->observe != NULL ? app->observe->matches : NULL,
-            .service = app->service};
+            .service = app->service,
+            .sessions = orders_by_sessions(cluster) ? app->sessions : NULL};
         ask(p, (struct question){.node = observed}, node->name, node,
             &(struct action){.observe = &observe});
     }

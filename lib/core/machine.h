@@ -28,6 +28,10 @@ struct rollout {
     uint32_t resend;  /* slots below it have been asked after a RESUME */
     int64_t clock_ms; /* of the last TIME */
     int64_t remind_ms;
+    int64_t held_ms; /* RUNNING, and a node may not begin yet: this is told again then */
+    enum hold_why held;
+    uint32_t held_slot;
+    char held_words[LIMIT_ERROR_BYTES]; /* "": nothing is waited for */
     uint64_t records;
     char misfit[LIMIT_ERROR_BYTES]; /* why the journal does not fit; "" */
     char why[LIMIT_ERROR_BYTES];    /* of the state */

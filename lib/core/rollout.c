@@ -88,6 +88,9 @@ static void explain_pause(struct rollout *r)
 
 const char *machine_why(const struct rollout *r)
 {
+    if (r->state == ROLLOUT_RUNNING && r->walk.bad == 0 && r->held_words[0] != '\0') {
+        return r->held_words;
+    }
     return r->why[0] == '\0' && r->walk.bad > 0 ? r->walk.why : r->why;
 }
 
@@ -274,6 +277,34 @@ static void succeed(struct rollout *r, int64_t now_ms, struct effects *out)
     machine_change_state(r, &change, now_ms, out);
 }
 
+static bool is_up(const void *context, uint32_t slot)
+{
+    const struct rollout *r = context;
+    return r->walk.places[slot].up;
+}
+
+/* A node may not begin yet: said once, and again from time to time. False: there is nothing to say. */
+static bool tell_held(struct rollout *r, int64_t now_ms, struct effects *out)
+{
+    const struct hold *h = &r->walk.hold;
+    if (h->why == HOLD_NOTHING) {
+        r->held = HOLD_NOTHING;
+        r->held_ms = INT64_MAX;
+        r->held_words[0] = '\0';
+        return false;
+    }
+    hold_words(h, is_up, r, r->held_words, sizeof(r->held_words));
+    bool news = r->held != h->why || r->held_slot != h->slot;
+    if (!news && now_ms < r->held_ms) {
+        return false;
+    }
+    r->held = h->why;
+    r->held_slot = h->slot;
+    r->held_ms = now_ms + ROLLOUT_REMIND_MS;
+    machine_tell_waiting(out, r->held_words);
+    return true;
+}
+
 static bool work_running(struct rollout *r, int64_t now_ms, struct effects *out)
 {
     if (r->walk.bad > 0) {
@@ -281,6 +312,8 @@ static bool work_running(struct rollout *r, int64_t now_ms, struct effects *out)
     }
     struct step_key key;
     if (walk_next(&r->walk, &key)) {
+        r->held = HOLD_NOTHING;
+        r->held_words[0] = '\0';
         instruct(r, &key, now_ms, out);
         return true;
     }
@@ -297,7 +330,7 @@ static bool work_running(struct rollout *r, int64_t now_ms, struct effects *out)
         succeed(r, now_ms, out);
         return true;
     }
-    return false;
+    return tell_held(r, now_ms, out);
 }
 
 /* A journal that does not fit: nothing is begun, and what runs stops. */
@@ -462,7 +495,18 @@ static void place_changed(struct rollout *r, const struct event *event, struct e
         return;
     }
     r->walk.places[slot].up = event->type == EVENT_PLACE_UP;
+    if (event->type == EVENT_PLACE_DOWN) {
+        hold_lost(&r->walk.hold, slot); /* a node that is missing is not well */
+    }
     send(r, slot, out);
+}
+
+static void node_changed(struct rollout *r, const struct event *event)
+{
+    uint32_t slot = layout_slot_of_place(&r->walk.layout, event->place);
+    if (slot != ROLLOUT_PLACE_UNKNOWN && r->walk.places[slot].up) {
+        hold_set_well(&r->walk.hold, slot, event->type == EVENT_NODE_WELL);
+    }
 }
 
 /* ---- the door ---- */
@@ -475,6 +519,7 @@ struct rollout *rollout_new(struct arena *arena, const struct plan *plan)
     r->resend = r->walk.layout.slot_count;
     r->clock_ms = INT64_MIN;
     r->remind_ms = INT64_MAX;
+    r->held_ms = INT64_MAX;
     return r;
 }
 
@@ -500,6 +545,10 @@ static void take(struct rollout *r, const struct event *event, struct effects *o
     case EVENT_PLACE_DOWN:
         place_changed(r, event, out);
         break;
+    case EVENT_NODE_WELL:
+    case EVENT_NODE_UNWELL:
+        node_changed(r, event);
+        break;
     case EVENT_WORD:
         words_take(r, &event->word, event->now_ms, out);
         break;
@@ -517,6 +566,7 @@ void rollout_step(struct rollout *r, const struct event *event, struct effects *
     out->count = 0;
     out->more = false;
     r->clock_ms = MIN(r->clock_ms, event->now_ms); /* the clock was set back */
+    r->walk.now_ms = event->type == EVENT_REPLAY ? event->record->at_ms : event->now_ms;
     take(r, event, out);
     assert(out->count <= WORK_EFFECTS);
     bool worked = r->live;
@@ -529,7 +579,11 @@ void rollout_step(struct rollout *r, const struct event *event, struct effects *
 
 int64_t rollout_deadline(const struct rollout *r)
 {
-    return MIN(deadlines_first(&r->walk.deadlines), r->remind_ms);
+    int64_t first = MIN(deadlines_first(&r->walk.deadlines), r->remind_ms);
+    if (r->state == ROLLOUT_RUNNING && r->held != HOLD_NOTHING) {
+        first = MIN(first, MIN(r->held_ms, r->walk.hold.until_ms));
+    }
+    return first;
 }
 
 /* ---- views ---- */

@@ -42,6 +42,11 @@
  * answers from its own journal. No replayed step is given up within ROLLOUT_RESUME_GRACE_MS of the RESUME: the places
  * must have had the time to come back and say what happened while the controller was away.
  *
+ * Where the plan says max_unavailable, no node begins a phase that takes it down while so many others are down already: those
+ * in the middle, and those of which nobody has said that their service runs (rule 4). Where it says `starts`, none begins
+ * one that would start more services than so many within the time. What waits stays RUNNING and is told (TELL_WAITING), at
+ * once and again; abort is legal meanwhile.
+ *
  * A plan that names places which are not in it FAILS at BEGIN. A journal that does not fit the plan PAUSES at RESUME:
  * nothing is instructed any more, only abort is left.
  */
@@ -161,9 +166,11 @@ enum event_type {
     EVENT_OUTCOME,    /* a place reports (may come twice, may be late, may be of another attempt) */
     EVENT_PLACE_UP,   /* a place is connected (again): what it owes is instructed again */
     EVENT_PLACE_DOWN, /* it is not: nothing fails because of that before its deadline */
-    EVENT_WORD,       /* an operator's word */
-    EVENT_TIME,       /* the armed deadline has passed, or simply time */
-    EVENT_MORE,       /* the effects before were cut: go on */
+    EVENT_NODE_WELL,  /* its agent says that the service runs there … */
+    EVENT_NODE_UNWELL, /* … or does not. What is not said, or by a place that is down, is not so */
+    EVENT_WORD,        /* an operator's word */
+    EVENT_TIME,        /* the armed deadline has passed, or simply time */
+    EVENT_MORE,        /* the effects before were cut: go on */
 };
 struct event {
     enum event_type type;
@@ -172,7 +179,7 @@ struct event {
     const struct record *record;   /* REPLAY; borrowed */
     struct step_key key;           /* OUTCOME */
     const struct outcome *outcome; /* OUTCOME; borrowed until the effects are carried out */
-    uint32_t place;                /* PLACE_UP, PLACE_DOWN */
+    uint32_t place;                /* PLACE_UP, PLACE_DOWN, NODE_WELL, NODE_UNWELL */
     struct word_event word;        /* WORD */
     const char *who;               /* BEGIN; borrowed */
 };
@@ -249,7 +256,7 @@ size_t rollout_left_behind(const struct rollout *r);
 bool rollout_rolls_back(const struct rollout *r);
 /* Who has claimed the run at this time; NULL: nobody. */
 const char *rollout_claimed_by(const struct rollout *r, int64_t now_ms);
-/* Why the run is not RUNNING (or soon will not be), for people; NULL when there is nothing to say. */
+/* Why the run is not RUNNING (or soon will not be), or what a RUNNING one waits for, for people; NULL when there is nothing to say. */
 const char *rollout_why(const struct rollout *r);
 /* ROLLOUT_PLACE_UNKNOWN when the plan has no such place. Logarithmic in the nodes. */
 uint32_t rollout_find_place(const struct rollout *r, const char *place);

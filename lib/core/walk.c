@@ -19,6 +19,7 @@ void walk_init(struct walk *w, struct arena *arena, const struct plan *plan)
 {
     memset(w, 0, sizeof(*w));
     layout_init(&w->layout, arena, plan);
+    hold_init(&w->hold, arena, &w->layout);
     size_t steps = 0;
     for (size_t i = 0; i < plan->phases.count; i++) {
         steps = MAX(steps, plan_phase_at(plan, i)->steps.count);
@@ -71,6 +72,7 @@ void walk_enter_next(struct walk *w)
     assert(walk_phase_over(w));
     assert(w->in_middle == 0 && w->under_way == 0);
     assert(w->queue_count == 0);
+    hold_phase_over(&w->hold, w->phase);
     w->phase++;
     w->cursor = 0;
     w->finished = 0;
@@ -253,6 +255,7 @@ static struct step_key due_key(const struct walk *w, uint32_t slot)
 
 bool walk_next(struct walk *w, struct step_key *ret_key)
 {
+    hold_clear(&w->hold);
     while (w->queue_count > 0) {
         uint32_t slot = w->queue[w->queue_head];
         struct place *p = &w->places[slot];
@@ -274,7 +277,7 @@ bool walk_next(struct walk *w, struct step_key *ret_key)
     }
     uint32_t slot = layout_member(&w->layout, w->phase, w->cursor);
     *ret_key = key_of(w, slot, 0, 1);
-    return true;
+    return hold_allows(&w->hold, w->phase, slot, w->now_ms);
 }
 
 /* What is known of a node's starts, by what it was told and what it answered. */
@@ -336,6 +339,7 @@ bool walk_note_intent(struct walk *w, const struct step_key *key, int64_t deadli
         w->cursor++;
         w->in_middle++;
         pass_excluded(w);
+        hold_begun(&w->hold, w->phase, slot);
         p->retries_left = step_of(w, key->step)->retries;
         break;
     case INTENT_NEXT:
@@ -344,6 +348,9 @@ bool walk_note_intent(struct walk *w, const struct step_key *key, int64_t deadli
     case INTENT_AGAIN:
         p->retries_left = p->again ? step_of(w, key->step)->retries : p->retries_left - 1;
         break;
+    }
+    if (key->attempt > 1) {
+        hold_again(&w->hold, key);
     }
     p->phase = key->phase;
     p->step = key->step;
@@ -411,6 +418,7 @@ static void count_done(struct walk *w, struct place *p)
         assert(w->in_middle > 0);
         w->in_middle--;
         w->finished++;
+        hold_finished(&w->hold, w->phase, (uint32_t)(p - w->places));
     }
 }
 
@@ -449,6 +457,7 @@ bool walk_note_exclude(struct walk *w, uint32_t slot)
             assert(w->in_middle > 0);
             w->in_middle--;
             w->finished++;
+            hold_left(&w->hold, w->phase, slot);
         }
     }
     p->excluded = true;
@@ -477,6 +486,7 @@ bool walk_note_outcome(struct walk *w, const struct step_key *key, const struct 
         assert(w->under_way > 0);
         w->under_way--;
         deadlines_clear(&w->deadlines, slot);
+        hold_ended(&w->hold, key, w->now_ms);
     }
     p->guess = is_guess(outcome);
     switch (outcome->status) {

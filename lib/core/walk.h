@@ -18,6 +18,7 @@
 #define LOCKSTEP_CORE_WALK_H
 
 #include "lib/core/deadlines.h"
+#include "lib/core/hold.h"
 #include "lib/core/layout.h"
 #include "lib/core/rollout.h"
 
@@ -45,6 +46,8 @@ struct place {
 
 struct walk {
     struct layout layout;
+    struct hold hold;
+    int64_t now_ms;             /* of the event, or of the replayed record */
     struct place *places;       /* by slot */
     struct deadlines deadlines; /* of what is under way; by slot */
     uint32_t *queue;            /* a ring of slots whose next step or attempt is due */

@@ -20,7 +20,7 @@ static bool is_installed(const struct compiler *c, size_t node, const void *unus
 static struct members who(struct compiler *c)
 {
     struct members all = members_all(c);
-    if (c->migrates || c->hop_count > 1 || c->app->mixed == MIXED_NEVER) {
+    if (c->migrates || c->hop_count > 1 || c->app->mixed.policy == MIXED_NEVER) {
         return all;
     }
     return members_where(c, "to move", &all, needs_touch, NULL);

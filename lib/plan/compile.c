@@ -79,9 +79,12 @@ static void fill_plan(struct compiler *c, const struct plan_request *request, co
     for (size_t i = 0; i < c->node_count; i++) {
         const struct node_state *n = &c->nodes[i];
         struct plan_node *node = list_push(c->arena, &plan->nodes, sizeof(*node));
-        *node = (struct plan_node){
-            n->spec->name, n->spec->vars, n->seen != NULL ? n->seen->version : NULL,
-            n->seen != NULL && n->seen->running, n->seen != NULL ? n->seen->denied : NULL};
+        *node = (struct plan_node){n->spec->name,
+                                   n->spec->vars,
+                                   n->seen != NULL ? n->seen->version : NULL,
+                                   n->seen != NULL && n->seen->running,
+                                   n->seen != NULL ? n->seen->denied : NULL,
+                                   n->spec->pair};
     }
     for (size_t i = 0; i < c->app->databases.count; i++) {
         const char *name = LIST_AT(&c->app->databases, struct app_database_spec, i)->name;
@@ -140,6 +143,51 @@ static bool choose_strategy(struct compiler *c, const char *from)
     return true;
 }
 
+static size_t starts_in(const struct plan_phase *phase)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < phase->steps.count; i++) {
+        const struct action *a = LIST_AT(&phase->steps, struct plan_step, i)->action;
+        count += a->service != NULL && a->service->verb != SERVICE_STOP ? 1 : 0;
+    }
+    return count;
+}
+
+/* The start budget: the run keeps it over time; here stands what it means for this plan. */
+static void pace(struct compiler *c)
+{
+    struct starts_spec *starts = c->cluster->strategy != NULL ? c->cluster->strategy->starts : NULL;
+    int64_t all = 0;
+    if (starts == NULL) {
+        return;
+    }
+    c->plan->starts = starts;
+    for (size_t i = 0; i < c->plan->phases.count; i++) {
+        const struct plan_phase *phase = plan_phase_at(c->plan, i);
+        int64_t each = (int64_t)starts_in(phase);
+        if (each > starts->at_most) {
+            forbid_at(c, &starts->at_most,
+                      "phase \"%s\" starts the service %lld times on one node, and starts: allows "
+                      "%lld within %s: allow more, or take the restart out of the extra steps",
+                      phase->name, (long long)each, (long long)starts->at_most,
+                      str_duration(c->arena, starts->within_ms));
+            return;
+        }
+        bool nodes = phase->scope == PHASE_NODES;
+        all += each *
+               (nodes ? (int64_t)LIST_AT(&c->plan->node_sets, struct plan_node_set, phase->node_set)
+                            ->nodes.count
+                      : 1);
+    }
+    if (all > starts->at_most) {
+        warn(c, "%lld starts, no more than %lld within %s: this takes at least %s%s",
+             (long long)all, (long long)starts->at_most, str_duration(c->arena, starts->within_ms),
+             str_duration(c->arena, (all - 1) / starts->at_most * starts->within_ms),
+             c->plan->strategy == STRATEGY_ALL_AT_ONCE ? ", and the last node is down that long"
+                                                       : "");
+    }
+}
+
 static void compile(struct compiler *c)
 {
     find_trees(c);
@@ -163,6 +211,7 @@ static void compile(struct compiler *c)
                    phase->steps.count, LIMIT_PHASE_STEPS);
         }
     }
+    pace(c);
     prove_sentences(c);
 }
 

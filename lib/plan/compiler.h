@@ -56,8 +56,10 @@ struct node_state {
     int64_t at;                       /* index of its version in the path; -1: none of it */
     bool swap;                        /* not the wanted release yet */
     bool touch;                       /* to be swapped or to be started */
-    bool lift; /* as wanted, but it may not start: an earlier run denied it */
+    bool lift;      /* as wanted, but it may not start: an earlier run denied it */
+    size_t partner; /* the other node of its failover pair, or NO_PARTNER */
 };
+#define NO_PARTNER SIZE_MAX
 
 /* Nodes by index, in the cluster's order. */
 struct members {
@@ -266,6 +268,8 @@ void order_finish(struct compiler *c, size_t hop, const struct members *members)
 
 void compile_all_at_once(struct compiler *c);
 void compile_rolling(struct compiler *c);
+/* How many of so many nodes may be down at once. */
+size_t rolling_budget(const struct cluster *cluster, size_t nodes);
 
 /* ---- prove.c ---- */
 /* May the way roll? When not, *ret_why names the pair that breaks it. */

@@ -19,6 +19,8 @@ struct observed_node {
     bool running;  /* the service */
     const char
         *denied; /* why what is installed may not start ("denied by run 1f2e…"); NULL: it may */
+    bool sessions_known;
+    int64_t sessions;        /* that it has now, as it says itself */
     int64_t disk_free_bytes; /* on layout's file system */
     const char *os, *arch;   /* "linux", "amd64" */
 };

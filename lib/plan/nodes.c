@@ -2,8 +2,45 @@
  * Owns what each node needs and what forbids a plan on it: never enrolled, not connected, no artifact for its system, a full
  * disk. Each is one sentence that says what to do.
  */
+#include <stdlib.h>
+#include <string.h>
+
 #include "lib/base/str.h"
 #include "lib/plan/compiler.h"
+
+struct paired {
+    const char *pair;
+    size_t node;
+};
+
+static int by_pair(const void *left, const void *right)
+{
+    const struct paired *a = left;
+    const struct paired *b = right;
+    int order = strcmp(a->pair, b->pair);
+    return order != 0 ? order : a->node < b->node ? -1 : 1;
+}
+
+static void find_partners(struct compiler *c)
+{
+    struct paired *paired = ARENA_ARRAY(c->arena, c->node_count, struct paired);
+    size_t count = 0;
+    for (size_t i = 0; i < c->node_count; i++) {
+        c->nodes[i].partner = NO_PARTNER;
+        if (c->nodes[i].spec->pair != NULL) {
+            paired[count++] = (struct paired){c->nodes[i].spec->pair, i};
+        }
+    }
+    if (count > 1) {
+        qsort(paired, count, sizeof(*paired), by_pair);
+    }
+    for (size_t i = 1; i < count; i++) {
+        if (strcmp(paired[i - 1].pair, paired[i].pair) == 0) {
+            c->nodes[paired[i - 1].node].partner = paired[i].node;
+            c->nodes[paired[i].node].partner = paired[i - 1].node;
+        }
+    }
+}
 
 void nodes_read(struct compiler *c)
 {
@@ -19,6 +56,7 @@ void nodes_read(struct compiler *c)
         node->seen =
             same ? &c->inventory->nodes[i] : inventory_node(c->inventory, node->spec->name);
     }
+    find_partners(c);
 }
 
 const struct known_release *release_for(const struct compiler *c, size_t node, const char *version)

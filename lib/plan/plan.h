@@ -34,6 +34,7 @@ struct plan_node {
     const char *from; /* observed version; NULL: nothing installed */
     bool running;
     const char *denied; /* observed: why it may not start; NULL: it may */
+    const char *pair;   /* its failover pair; NULL: it stands alone */
 };
 
 struct plan_hop {
@@ -113,13 +114,15 @@ struct plan {
     int direction;
     int strategy;
     int on_failure;
-    struct list nodes;     /* of struct plan_node: name, vars, observed version */
-    struct list databases; /* of struct plan_observed_database */
-    struct list node_sets; /* of struct plan_node_set */
-    struct list hops;      /* of struct plan_hop */
-    struct list phases;    /* of struct plan_phase */
-    struct list left_out;  /* of struct plan_left_out */
-    struct strings proved; /* sentences */
+    int64_t max_unavailable;    /* rolling: how many nodes may be down, whoever took them; 0: any */
+    struct starts_spec *starts; /* no more starts than so many in a time; NULL: any */
+    struct list nodes;          /* of struct plan_node: name, vars, observed version */
+    struct list databases;      /* of struct plan_observed_database */
+    struct list node_sets;      /* of struct plan_node_set */
+    struct list hops;           /* of struct plan_hop */
+    struct list phases;         /* of struct plan_phase */
+    struct list left_out;       /* of struct plan_left_out */
+    struct strings proved;      /* sentences */
     struct strings warnings;
     struct strings notes; /* release notes that ask for an acknowledgement */
 };

@@ -129,9 +129,11 @@ static bool prove_database(struct compiler *c, size_t hop, const struct hop_data
 
 bool prove_rolling(struct compiler *c, const char **ret_why)
 {
-    if (c->app->mixed == MIXED_NEVER) {
-        *ret_why = arena_printf(c->arena, "%s may never run in two versions at once (mixed: never)",
-                                c->app->name);
+    if (c->app->mixed.policy == MIXED_NEVER) {
+        *ret_why =
+            arena_printf(c->arena, "%s may never run in two versions at once (mixed: never%s%s)",
+                         c->app->name, c->app->mixed.because != NULL ? ": " : "",
+                         c->app->mixed.because != NULL ? c->app->mixed.because : "");
         return false;
     }
     for (size_t h = 0; h < c->hop_count; h++) {

@@ -13,6 +13,8 @@ struct place {
     const char *name;
     size_t version; /* index into walk.versions; NO_VERSION: nothing installed */
     bool running, denied, taken;
+    struct place *partner; /* of its failover pair; NULL: it stands alone */
+    size_t set;            /* number + 1 of the last phase that had it in its set */
 };
 
 struct schema {
@@ -31,10 +33,12 @@ struct walk {
     struct schema *schemas;
     size_t schema_count;
     const char *locked; /* the database whose lock is held */
+    size_t phase;       /* how many phases of nodes there were */
     size_t down, most_down, denied, taken, checked, unknown, locks, migrations;
     size_t restores;
     size_t bare;   /* migrations that do not commit with their ledger row */
     bool excepted; /* some sessions may stay while a database moves */
+    bool paired;   /* some nodes are failover pairs */
     bool broken;   /* one complaint is enough: what follows is a consequence */
 };
 
@@ -248,7 +252,7 @@ static void complain_budget(struct walk *w, const struct plan_phase *phase, size
     if (w->plan->strategy != STRATEGY_ROLLING || s == NULL || s->rolling == NULL || w->broken) {
         return;
     }
-    size_t budget = (size_t)MAX(s->rolling->max_unavailable, 1);
+    size_t budget = rolling_budget(w->c->cluster, w->plan->nodes.count);
     if (down > budget) {
         w->broken = true;
         forbid(w->c,
@@ -257,6 +261,22 @@ static void complain_budget(struct walk *w, const struct plan_phase *phase, size
                "or splits the wave, or allow more",
                phase->name, down, w->plan->nodes.count, before, budget);
     }
+}
+
+/* Taking this one down, is its partner up, and does it stay so? */
+static void prove_pair(struct walk *w, const struct plan_phase *phase, const struct place *p)
+{
+    const struct place *partner = p->partner;
+    if (w->plan->strategy != STRATEGY_ROLLING || partner == NULL || w->broken || !p->running ||
+        (partner->running && partner->set != p->set)) {
+        return;
+    }
+    w->broken = true;
+    forbid(
+        w->c,
+        "phase \"%s\" would take %s down %s %s, and the two are one failover pair: start what is "
+        "down, or move the extra step that stops services",
+        phase->name, p->name, partner->running ? "together with" : "beside", partner->name);
 }
 
 static void nodes_phase(struct walk *w, const struct plan_phase *phase)
@@ -270,9 +290,16 @@ static void nodes_phase(struct walk *w, const struct plan_phase *phase)
     }
     size_t before = w->down;
     size_t up = 0;
+    w->phase++;
+    for (size_t i = 0; stops && w->paired && i < set->nodes.count; i++) {
+        place_of(w, set->nodes.items[i])->set = w->phase;
+    }
     for (size_t i = 0; i < set->nodes.count; i++) {
         struct place *p = place_of(w, set->nodes.items[i]);
         assert(p != NULL);
+        if (stops) {
+            prove_pair(w, phase, p);
+        }
         up += p->running ? 1 : 0;
         w->taken += phase->takes_down && !p->taken ? 1 : 0;
         p->taken = p->taken || phase->takes_down;
@@ -301,6 +328,8 @@ static void once_phase(struct walk *w, const struct plan_phase *phase)
             size_t down = w->down + (takes_down(step->action) && p->running ? 1 : 0);
             if (down > w->down) {
                 w->most_down = MAX(w->most_down, down);
+                p->set = ++w->phase;
+                prove_pair(w, phase, p);
                 complain_budget(w, phase, w->down, down);
             }
             node_step(w, phase, step->action, p, seen);
@@ -332,6 +361,38 @@ static int64_t first_schema(const struct plan *plan, const char *database)
     return text != NULL && str_to_u64(text, INT64_MAX, &number) ? (int64_t)number : -1;
 }
 
+struct paired {
+    const char *pair;
+    struct place *place;
+};
+
+static int by_pair(const void *left, const void *right)
+{
+    return strcmp(((const struct paired *)left)->pair, ((const struct paired *)right)->pair);
+}
+
+static void find_pairs(struct walk *w)
+{
+    struct paired *paired = ARENA_ARRAY(w->c->arena, w->plan->nodes.count, struct paired);
+    size_t count = 0;
+    for (size_t i = 0; i < w->plan->nodes.count; i++) {
+        const char *pair = LIST_AT(&w->plan->nodes, struct plan_node, i)->pair;
+        if (pair != NULL) {
+            paired[count++] = (struct paired){pair, &w->places[i]};
+        }
+    }
+    if (count > 1) {
+        qsort(paired, count, sizeof(*paired), by_pair);
+    }
+    for (size_t i = 1; i < count; i++) {
+        if (str_equal(paired[i - 1].pair, paired[i].pair)) {
+            paired[i - 1].place->partner = paired[i].place;
+            paired[i].place->partner = paired[i - 1].place;
+            w->paired = true;
+        }
+    }
+}
+
 static void begin(struct walk *w)
 {
     const struct plan *plan = w->plan;
@@ -352,6 +413,7 @@ static void begin(struct walk *w)
         set_running(w, &w->places[i], running);
     }
     qsort(w->sorted, n, sizeof(struct place *), by_place);
+    find_pairs(w);
     w->schema_count = plan->databases.count;
     w->schemas = ARENA_ARRAY(arena, w->schema_count, struct schema);
     for (size_t i = 0; i < w->schema_count; i++) {
@@ -371,6 +433,9 @@ static void say(struct walk *w, struct strings *ret)
         strings_push(arena, ret,
                      arena_printf(arena, "no more than %zu of %zu nodes taken down at once",
                                   w->most_down, n));
+        if (w->paired) {
+            strings_push(arena, ret, "no failover pair taken down at both nodes at once");
+        }
     } else if (w->plan->from != NULL) {
         strings_push(
             arena, ret,

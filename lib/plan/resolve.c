@@ -182,6 +182,7 @@ static void copy_field(const struct context *x, const struct field *f, char *out
     case SHAPE_BOOL:
     case SHAPE_DURATION:
     case SHAPE_BYTES:
+    case SHAPE_AMOUNT:
     case SHAPE_ENUM:
     case SHAPE_JSON:
         break;

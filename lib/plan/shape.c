@@ -20,6 +20,7 @@ static const struct field node_fields[] = {
     {.key = "from", .type = SHAPE_VERSION, AT(plan_node, from)},
     {.key = "running", .type = SHAPE_BOOL, AT(plan_node, running)},
     {.key = "denied", .type = SHAPE_STRING, AT(plan_node, denied)},
+    {.key = "pair", .type = SHAPE_NAME, AT(plan_node, pair)},
 };
 static const struct shape node_shape = SHAPE_OF("node", plan_node, node_fields);
 
@@ -140,6 +141,11 @@ static const struct field plan_fields[] = {
     {.key = "direction", .type = SHAPE_ENUM, AT(plan, direction), .words = direction_words},
     {.key = "strategy", .type = SHAPE_ENUM, AT(plan, strategy), .words = strategy_words},
     {.key = "on_failure", .type = SHAPE_ENUM, AT(plan, on_failure), .words = on_failure_words},
+    {.key = "max_unavailable",
+     .type = SHAPE_INT,
+     AT(plan, max_unavailable),
+     .max = LIMIT_CLUSTER_NODES},
+    {.key = "starts", .type = SHAPE_OBJECT, AT(plan, starts), .shape = &starts_shape},
     {.key = "nodes",
      .type = SHAPE_LIST,
      AT(plan, nodes),

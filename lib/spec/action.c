@@ -418,6 +418,20 @@ static const struct field wait_fields[] = {
 static const struct shape wait_shape =
     SHAPE("wait", wait_action, wait_fields, .one_of = true, .help = "Wait for evidence.");
 
+static const struct field sessions_fields[] = {
+    {.key = "http",
+     .type = SHAPE_OBJECT,
+     .offset = offsetof(struct sessions_probe, http),
+     .shape = &http_check_shape},
+    {.key = "command",
+     .type = SHAPE_OBJECT,
+     .offset = offsetof(struct sessions_probe, command),
+     .shape = &command_check_shape},
+};
+const struct shape sessions_shape =
+    SHAPE("sessions", sessions_probe, sessions_fields, .one_of = true,
+          .help = "How many sessions a node has: the first group of matches: is the number.");
+
 static const struct field observe_fields[] = {
     LAYOUT_FIELD(observe_action),
     {.key = "command",
@@ -427,6 +441,10 @@ static const struct field observe_fields[] = {
      .shape = &command_shape},
     {.key = "matches", .type = SHAPE_STRING, .offset = offsetof(struct observe_action, matches)},
     SERVICE_FIELD(observe_action),
+    {.key = "sessions",
+     .type = SHAPE_OBJECT,
+     .offset = offsetof(struct observe_action, sessions),
+     .shape = &sessions_shape},
 };
 static const struct shape observe_shape =
     SHAPE("observe instruction", observe_action, observe_fields);

@@ -147,11 +147,16 @@ struct wait_action {
     int64_t stall_ms;  /* file: no growth for that long is a failure; 0: none */
     int64_t within_ms; /* 30m */
 };
+struct sessions_probe {      /* how many sessions a node has: a number that the application tells */
+    struct http_check *http; /* exactly one of the two; `matches` has the number as its */
+    struct command_check *command; /* first group */
+};
 struct observe_action { /* journals nothing and changes nothing */
     const char *layout;
     struct command *command; /* observe: of the Application */
     const char *matches;     /* its first group is the version */
     struct service *service;
+    struct sessions_probe *sessions; /* NULL: not asked */
 };
 struct retire_action { /* the run is over: staged trees but `keep_releases` newest go */
     const char *layout;
@@ -369,6 +374,7 @@ extern const struct shape action_shape;    /* every action: plans and instructio
 extern const struct shape action_do_shape; /* the ones that a person may write under do: */
 extern const struct shape check_shape;
 extern const struct shape service_shape;
+extern const struct shape sessions_shape;
 extern const struct shape command_shape;
 extern const struct shape secret_shape;
 extern const struct shape ledger_shape;

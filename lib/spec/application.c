@@ -448,6 +448,21 @@ static const struct shape extra_step_shape =
 static const char *const kind_words[] = {"Application", NULL};
 static const char *const mixed_words[] = {"allowed", "never", NULL};
 
+static const struct field mixed_fields[] = {
+    {.key = "policy",
+     .type = SHAPE_ENUM,
+     AT(mixed_spec, policy),
+     .words = mixed_words,
+     .help = "Whether two versions may run side by side; never: a rolling strategy is refused."},
+    {.key = "because",
+     .type = SHAPE_STRING,
+     AT(mixed_spec, because),
+     .help = "The vendor's reason, which a refused plan repeats."},
+};
+static const struct shape mixed_shape =
+    SHAPE("mixed", mixed_spec, mixed_fields, .scalar = "policy",
+          .help = "Whether two versions may run side by side; in short mixed: never.");
+
 static const struct field application_fields[] = {
     {.key = "lockstep",
      .type = SHAPE_INT,
@@ -468,10 +483,10 @@ static const struct field application_fields[] = {
      .words = version_scheme_words,
      .help = "How versions are written and ordered; listed: in the order of the releases."},
     {.key = "mixed",
-     .type = SHAPE_ENUM,
+     .type = SHAPE_EMBED,
      AT(application, mixed),
-     .words = mixed_words,
-     .help = "Whether two versions may run side by side; never: a rolling strategy is refused."},
+     .scalar_ok = true,
+     .shape = &mixed_shape},
     {.key = "observe", .type = SHAPE_OBJECT, AT(application, observe), .shape = &observe_shape},
     {.key = "paths", .type = SHAPE_OBJECT, AT(application, paths), .shape = &paths_shape},
     {.key = "releases",
@@ -505,6 +520,7 @@ static const struct field application_fields[] = {
      .shape = &check_shape,
      .max = 64,
      .help = "What a healthy node answers."},
+    {.key = "sessions", .type = SHAPE_OBJECT, AT(application, sessions), .shape = &sessions_shape},
     {.key = "databases",
      .type = SHAPE_DICT,
      AT(application, databases),

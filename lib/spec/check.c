@@ -61,7 +61,7 @@ void check_regex(const struct checker *c, const void *field, const char *text, s
         return;
     }
     if (regex.re_nsub < groups_min) {
-        check_say(c, field, "%s needs a group in parentheses around the version",
+        check_say(c, field, "%s needs a group in parentheses around the value",
                   text_quote(c->arena, text));
     }
     regfree(&regex);
@@ -290,6 +290,13 @@ void check_together(const struct checker *a, const struct checker *b)
         if (m != NULL && m->delegate != NULL) {
             check_place(a, b, &m->delegate->on, m->delegate->on, false);
         }
+    }
+    const struct rolling_spec *rolling =
+        cluster->strategy != NULL ? cluster->strategy->rolling : NULL;
+    if (rolling != NULL && rolling->order == ORDER_FEWEST_SESSIONS_FIRST && app->sessions == NULL) {
+        check_say(b, &rolling->order,
+                  "order: fewest-sessions-first needs sessions: in the Application, which says how "
+                  "many a node has");
     }
     for (size_t i = 0; i < app->extra_steps.count; i++) {
         const struct extra_step *step = LIST_AT(&app->extra_steps, const struct extra_step, i);

@@ -316,8 +316,29 @@ static void check_ports(const struct checker *c, const struct strings *ports)
     }
 }
 
+static void check_sessions(const struct checker *c, const struct sessions_probe *probe)
+{
+    if (probe == NULL) {
+        return;
+    }
+    const char *const *matches = probe->http != NULL      ? &probe->http->matches
+                                 : probe->command != NULL ? &probe->command->matches
+                                                          : NULL;
+    if (matches != NULL && *matches == NULL) {
+        check_say(c, probe,
+                  "sessions need matches:, an expression whose first group is the number, such as "
+                  "\"sessions: ([0-9]+)\"");
+    } else if (matches != NULL) {
+        check_regex(c, matches, *matches, 1);
+    }
+}
+
 void check_application(const struct checker *c, const struct application *app)
 {
+    check_sessions(c, app->sessions);
+    if (app->mixed.policy != MIXED_NEVER && app->mixed.because != NULL) {
+        check_say(c, &app->mixed.because, "because: is the reason for policy: never");
+    }
     check_releases(c, app);
     check_paths(c, app);
     check_layout(c, app->layout);

@@ -14,6 +14,41 @@ static int by_name(const void *left, const void *right)
     return order != 0 ? order : (a < b ? -1 : 1);
 }
 
+/* By the pair's name, and within it in the order of the file. */
+static int by_pair(const void *left, const void *right)
+{
+    const struct node_spec *a = *(const struct node_spec *const *)left;
+    const struct node_spec *b = *(const struct node_spec *const *)right;
+    int order = a->pair == NULL || b->pair == NULL ? (a->pair == NULL) - (b->pair == NULL)
+                                                   : strcmp(a->pair, b->pair);
+    return order != 0 ? order : (a < b ? -1 : 1);
+}
+
+/* Two nodes are a pair; reorders `nodes`. */
+static void check_pairs(const struct checker *c, const struct node_spec **nodes, size_t count)
+{
+    if (count > 0) {
+        qsort(nodes, count, sizeof(*nodes), by_pair);
+    }
+    for (size_t i = 0; i < count && nodes[i]->pair != NULL;) {
+        size_t end = i + 1;
+        while (end < count && str_equal(nodes[end]->pair, nodes[i]->pair)) {
+            end++;
+        }
+        if (end - i == 1) {
+            check_say(c, &nodes[i]->pair,
+                      "pair \"%s\" has only node \"%s\": give its partner the same pair:",
+                      nodes[i]->pair, nodes[i]->name);
+        } else if (end - i > 2) {
+            check_say(c, &nodes[i + 2]->pair,
+                      "pair \"%s\" has %zu nodes: two nodes are a pair (\"%s\" and \"%s\" are it "
+                      "already)",
+                      nodes[i]->pair, end - i, nodes[i]->name, nodes[i + 1]->name);
+        }
+        i = end;
+    }
+}
+
 static void check_nodes(const struct checker *c, const struct cluster *cluster)
 {
     const struct node_spec **sorted =
@@ -34,6 +69,7 @@ static void check_nodes(const struct checker *c, const struct cluster *cluster)
             }
         }
     }
+    check_pairs(c, sorted, count);
     if (count < 2) {
         return;
     }
@@ -111,6 +147,18 @@ static void check_database(const struct checker *c, const struct cluster *cluste
     check_via(c, cluster, &database->via, database->via);
 }
 
+/* A node without a zone would be in no wave, and be forgotten. */
+static void check_zones(const struct checker *c, const struct cluster *cluster)
+{
+    for (size_t i = 0; i < cluster->nodes.count; i++) {
+        const struct node_spec *node = LIST_AT(&cluster->nodes, const struct node_spec, i);
+        if (node->zone == NULL && node->name != NULL) {
+            check_say(c, &node->name, "node \"%s\" needs zone:, for waves: { by: zone }",
+                      node->name);
+        }
+    }
+}
+
 static void check_strategy(const struct checker *c, const struct cluster *cluster)
 {
     const struct strategy_spec *strategy = cluster->strategy;
@@ -125,9 +173,13 @@ static void check_strategy(const struct checker *c, const struct cluster *cluste
     if (nodes == 0) {
         return;
     }
-    if (rolling->canary >= nodes && rolling->canary > 0) {
+    if (rolling->waves != NULL && rolling->waves->by == WAVES_BY_ZONE) {
+        check_zones(c, cluster);
+    }
+    if (rolling->canary == -100 || (rolling->canary >= nodes && rolling->canary > 0)) {
         check_say(c, &rolling->canary, "canary: %lld of %lld node%s leaves none to follow",
-                  (long long)rolling->canary, (long long)nodes, nodes == 1 ? "" : "s");
+                  (long long)(rolling->canary > 0 ? rolling->canary : nodes), (long long)nodes,
+                  nodes == 1 ? "" : "s");
     }
     if (rolling->max_unavailable > nodes) {
         check_say(c, &rolling->max_unavailable,

@@ -18,6 +18,7 @@ static const struct {
 } places[] = {
     {"layout", {.node = true}},
     {"observe", {.node = true, .layout = true}},
+    {"sessions", {.node = true, .layout = true}},
     {"ports", {.node = true, .layout = true}},
     {"service", {.node = true, .layout = true, .release = true, .database = true}},
     {"health", {.node = true, .layout = true, .release = true, .database = true}},

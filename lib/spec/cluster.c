@@ -12,7 +12,12 @@ static const struct field node_fields[] = {
     {.key = "zone",
      .type = SHAPE_NAME,
      AT(node_spec, zone),
-     .help = "Where it stands; waves spread over zones."},
+     .help = "Where it stands; waves: { by: zone } moves one zone after the other."},
+    {.key = "pair",
+     .type = SHAPE_NAME,
+     AT(node_spec, pair),
+     .help = "The failover pair that it belongs to: the two nodes of a pair move in the same wave, "
+             "one after the other."},
     {.key = "roles",
      .type = SHAPE_STRINGS,
      AT(node_spec, roles),
@@ -99,19 +104,52 @@ static const struct shape database_shape =
 
 /* ---- strategy ---- */
 
+static const char *const waves_by_words[] = {"", "zone", NULL};
+
+static const struct field waves_fields[] = {
+    {.key = "size",
+     .type = SHAPE_AMOUNT,
+     AT(waves_spec, size),
+     .min = 1,
+     .max = LIMIT_CLUSTER_NODES,
+     .help = "Nodes of a wave, a number or a share such as 25% (rounded up)."},
+    {.key = "by",
+     .type = SHAPE_ENUM,
+     AT(waves_spec, by),
+     .words = waves_by_words,
+     .help = "zone: the nodes of a zone are a wave, in the order in which the zones first appear."},
+};
+static const struct shape waves_shape =
+    SHAPE("waves", waves_spec, waves_fields, .one_of = true, .scalar = "size",
+          .help = "What moves between two barriers; at most max_unavailable of it at once.");
+
+static const char *const order_words[] = {"given", "fewest-sessions-first", NULL};
+
 static const struct field rolling_fields[] = {
     {.key = "canary",
-     .type = SHAPE_INT,
+     .type = SHAPE_AMOUNT,
      AT(rolling_spec, canary),
      .max = LIMIT_CLUSTER_NODES,
-     .help = "Nodes that go first and are watched."},
+     .help = "Nodes that go first and are watched, a number or a share such as 10% (rounded up)."},
+    {.key = "waves",
+     .type = SHAPE_OBJECT,
+     AT(rolling_spec, waves),
+     .scalar_ok = true,
+     .shape = &waves_shape},
     {.key = "max_unavailable",
-     .type = SHAPE_INT,
+     .type = SHAPE_AMOUNT,
      AT(rolling_spec, max_unavailable),
      .min = 1,
      .max = LIMIT_CLUSTER_NODES,
      .fallback = 1,
-     .help = "Nodes that may be down at the same time."},
+     .help = "Nodes that may be down at the same time, a number or a share such as 25% (rounded "
+             "down, at least 1)."},
+    {.key = "order",
+     .type = SHAPE_ENUM,
+     AT(rolling_spec, order),
+     .words = order_words,
+     .help = "Who goes first: as nodes: lists them, or who has the fewest sessions (sessions: of "
+             "the Application)."},
     {.key = "soak",
      .type = SHAPE_DURATION,
      AT(rolling_spec, soak_ms),
@@ -119,6 +157,25 @@ static const struct field rolling_fields[] = {
 };
 static const struct shape rolling_shape =
     SHAPE("rolling", rolling_spec, rolling_fields, .help = "Wave by wave.");
+
+static const struct field starts_fields[] = {
+    {.key = "at_most",
+     .type = SHAPE_INT,
+     AT(starts_spec, at_most),
+     .required = true,
+     .min = 1,
+     .max = LIMIT_STARTS,
+     .help = "How many starts and restarts."},
+    {.key = "within",
+     .type = SHAPE_DURATION,
+     AT(starts_spec, within_ms),
+     .required = true,
+     .min = 1,
+     .help = "In which time."},
+};
+const struct shape starts_shape =
+    SHAPE("starts", starts_spec, starts_fields,
+          .help = "No more starts of the service than so many in a time, over all nodes of a run.");
 
 static const char *const if_not_rolling_words[] = {"refuse", "all-at-once", NULL};
 static const char *const on_failure_words[] = {"pause", "abort", NULL};
@@ -133,6 +190,7 @@ static const struct field strategy_fields[] = {
      .type = SHAPE_BOOL,
      AT(strategy_spec, one_first),
      .help = "Start one node and see it healthy before the rest."},
+    {.key = "starts", .type = SHAPE_OBJECT, AT(strategy_spec, starts), .shape = &starts_shape},
     {.key = "if_not_rolling",
      .type = SHAPE_ENUM,
      AT(strategy_spec, if_not_rolling),

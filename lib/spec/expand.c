@@ -180,6 +180,7 @@ static int copy_field(struct expander *x, const struct field *f, const char *in,
     case SHAPE_BOOL:
     case SHAPE_DURATION:
     case SHAPE_BYTES:
+    case SHAPE_AMOUNT:
     case SHAPE_ENUM:
     case SHAPE_JSON:
         break;
@@ -282,6 +283,7 @@ static void visit_field(struct visitor *v, const struct field *f, const char *in
     case SHAPE_BOOL:
     case SHAPE_DURATION:
     case SHAPE_BYTES:
+    case SHAPE_AMOUNT:
     case SHAPE_ENUM:
     case SHAPE_JSON:
         break;

@@ -9,6 +9,7 @@
 
 #define DURATION_PATTERN "^([0-9]+(ms|s|m|h|d))+$"
 #define BYTES_PATTERN    "^[0-9]+(B|kB|KiB|MB|MiB|GB|GiB|TB|TiB)$"
+#define SHARE_PATTERN    "^([1-9]|[1-9][0-9]|100)%$"
 #define NAME_PATTERN     "^[A-Za-z0-9_][A-Za-z0-9._-]*$"
 
 struct schema {
@@ -216,6 +217,8 @@ static json_t *field_schema(struct schema *s, const struct field *f)
         return matching(DURATION_PATTERN);
     case SHAPE_BYTES:
         return matching(BYTES_PATTERN);
+    case SHAPE_AMOUNT:
+        return either(int_schema(f), matching(SHARE_PATTERN));
     case SHAPE_ENUM:
         return words(f->words);
     case SHAPE_STRINGS:
@@ -250,6 +253,7 @@ static json_t *fallback_of(struct schema *s, const struct field *f)
     case SHAPE_BOOL:
         return json_boolean(f->fallback != 0);
     case SHAPE_INT:
+    case SHAPE_AMOUNT:
         return json_integer(f->fallback);
     case SHAPE_DURATION:
         return f->fallback != 0 ? text(duration_to_text(&s->arena, f->fallback)) : NULL;

@@ -45,6 +45,7 @@ void shape_fallbacks(const struct shape *shape, void *out)
         case SHAPE_INT:
         case SHAPE_DURATION:
         case SHAPE_BYTES:
+        case SHAPE_AMOUNT:
             *(int64_t *)at = f->fallback;
             break;
         case SHAPE_ENUM:
@@ -95,6 +96,7 @@ int64_t field_max(const struct field *field)
     case SHAPE_BOOL:
     case SHAPE_INT:
     case SHAPE_BYTES:
+    case SHAPE_AMOUNT:
     case SHAPE_ENUM:
     case SHAPE_OBJECT:
     case SHAPE_EMBED:
@@ -102,6 +104,13 @@ int64_t field_max(const struct field *field)
         break;
     }
     return INT64_MAX;
+}
+
+size_t amount_of(int64_t amount, size_t whole, enum amount_rounding rounding)
+{
+    size_t count = amount >= 0 ? (size_t)amount
+                               : (whole * (size_t)-amount + (rounding == AMOUNT_UP ? 99 : 0)) / 100;
+    return MIN(amount < 0 ? MAX(count, 1) : count, whole);
 }
 
 struct unit {

@@ -28,7 +28,8 @@ enum shape_type {
     SHAPE_INT,  /* int64_t between min and max */
     SHAPE_DURATION, /* int64_t milliseconds: 90s, 2m, 1h30m */
     SHAPE_BYTES,    /* int64_t bytes: 512MiB, 2GB, 100B; a bare number is refused */
-    SHAPE_ENUM,     /* int: index into `words`; a word "" cannot be written and means absent */
+    SHAPE_AMOUNT, /* int64_t: a count as it is (4), a share of the nodes as its negative (25% is -25); see amount_of() */
+    SHAPE_ENUM,   /* int: index into `words`; a word "" cannot be written and means absent */
     SHAPE_STRINGS,  /* struct strings; one scalar alone is a list of one where `scalar_ok` */
     SHAPE_VERSIONS, /* struct strings of versions: each as SHAPE_VERSION */
     SHAPE_MAP,      /* struct pairs: text to text, order of the file kept */
@@ -61,6 +62,10 @@ struct list {
     size_t count;
 };
 
+/* What a SHAPE_AMOUNT is of `whole`: a share is rounded up or down, and is at least 1; never more than `whole`. */
+enum amount_rounding { AMOUNT_DOWN, AMOUNT_UP };
+size_t amount_of(int64_t amount, size_t whole, enum amount_rounding rounding);
+
 struct shape;
 
 struct field {
@@ -74,9 +79,10 @@ struct field {
     bool beside;               /* in a one_of shape: may stand beside the one */
     const struct shape *shape; /* OBJECT, EMBED, LIST, DICT */
     const char *const *words;  /* ENUM; STRINGS: each item is one of them; ends with NULL */
-    int64_t min, max; /* INT, DURATION (ms), BYTES; LIST, STRINGS, DICT, MAP: count (max 0: a limit
+    int64_t min,
+        max; /* INT, AMOUNT (of a count), DURATION (ms), BYTES; LIST, STRINGS, DICT, MAP: count (max 0: a limit
                          of limits.h) */
-    int64_t fallback; /* INT, DURATION, BYTES, ENUM, BOOL when absent */
+    int64_t fallback;          /* INT, DURATION, BYTES, ENUM, BOOL when absent */
     const char *fallback_text; /* STRING, NAME when absent */
     size_t text_offset; /* INT: where a text with ${…} is kept (const char *) until expand_shape()
                            makes the number of it; 0: such a text is refused */

@@ -64,6 +64,9 @@ static json_t *number_to_json(const struct field *f, const char *in, struct aren
     if (f->type == SHAPE_BYTES) {
         return json_string(bytes_to_text(scratch, value));
     }
+    if (f->type == SHAPE_AMOUNT && value < 0) {
+        return json_string(arena_printf(scratch, "%lld%%", -(long long)value));
+    }
     return json_integer(value);
 }
 
@@ -105,6 +108,7 @@ static json_t *field_to_json(const struct field *f, const char *in, struct arena
     case SHAPE_INT:
     case SHAPE_DURATION:
     case SHAPE_BYTES:
+    case SHAPE_AMOUNT:
         return number_to_json(f, in, scratch);
     case SHAPE_ENUM:
         return word_to_json(f, *(const int *)at);

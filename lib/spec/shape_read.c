@@ -320,6 +320,32 @@ static void read_measure(struct reader *r, const struct field *field, const stru
     }
 }
 
+/* "4" or "25%". */
+static void read_amount(struct reader *r, const struct field *field, const struct node *node,
+                        int64_t *out)
+{
+    static const char what[] = "a number of nodes, or a share such as 25%";
+    size_t len = node->kind == NODE_SCALAR ? strlen(node->text) : 0;
+    uint64_t share;
+    int64_t count;
+    if (len == 0 || is_null(node)) {
+        expected(r, field, node, what);
+    } else if (node->text[len - 1] == '%') {
+        if (str_to_u64(arena_strndup(r->arena, node->text, len - 1), 100, &share) && share > 0) {
+            *out = -(int64_t)share;
+        } else {
+            complain(r, node->mark, "%s should be 1%% to 100%%, found %s", field->key, node->text);
+        }
+    } else if (!to_int64(node->text, &count)) {
+        expected(r, field, node, what);
+    } else if (!node->plain) {
+        complain(r, node->mark, "%s should be %s, found a text: write %s without quotes",
+                 field->key, what, node->text);
+    } else {
+        check_bounds(r, field, node, count, out);
+    }
+}
+
 static bool count_fits(struct reader *r, const struct field *field, const struct node *node)
 {
     int64_t max = field_max(field);
@@ -484,6 +510,9 @@ static void read_value(struct reader *r, const struct field *field, const struct
     case SHAPE_DURATION:
     case SHAPE_BYTES:
         read_measure(r, field, node, (int64_t *)at);
+        break;
+    case SHAPE_AMOUNT:
+        read_amount(r, field, node, (int64_t *)at);
         break;
     case SHAPE_ENUM: {
         const char *text = take_text(r, field, node);

@@ -137,22 +137,27 @@ struct extra_step {
 };
 
 enum mixed { MIXED_ALLOWED, MIXED_NEVER };
+struct mixed_spec {      /* `mixed: never` in short */
+    int policy;          /* enum mixed */
+    const char *because; /* the vendor's reason; NULL: none is given */
+};
 
 struct application {
     int64_t lockstep; /* 1 */
     const char *kind;
     const char *name;
     int versions; /* enum version_scheme_kind */
-    int mixed;    /* enum mixed */
+    struct mixed_spec mixed;
     struct observe_spec *observe;
     struct paths_spec *paths;
     struct list releases; /* of struct release_spec */
     struct layout_spec *layout;
     struct service *service;
-    struct strings ports;    /* numbers or ${node.x}: preflight proves them free or ours */
-    struct list health;      /* of struct check */
-    struct list databases;   /* dict of struct app_database_spec */
-    struct list extra_steps; /* of struct extra_step */
+    struct strings ports;            /* numbers or ${node.x}: preflight proves them free or ours */
+    struct list health;              /* of struct check */
+    struct sessions_probe *sessions; /* NULL: nobody can tell */
+    struct list databases;           /* dict of struct app_database_spec */
+    struct list extra_steps;         /* of struct extra_step */
 };
 
 /* ---- Cluster ---- */
@@ -160,6 +165,8 @@ struct application {
 struct node_spec {
     const char *name;
     const char *zone;
+    const char
+        *pair; /* the name of its failover pair, which two nodes have; NULL: it stands alone */
     struct strings roles;
     struct pairs vars;
 };
@@ -183,10 +190,22 @@ struct cluster_database_spec {
     int drift;                    /* enum drift_check */
 };
 
+enum waves_by { WAVES_BY_SIZE, WAVES_BY_ZONE };
+struct waves_spec {
+    int64_t size; /* an amount (shape.h) */
+    int by;       /* enum waves_by */
+};
+enum node_order { ORDER_GIVEN, ORDER_FEWEST_SESSIONS_FIRST };
 struct rolling_spec {
-    int64_t canary;
-    int64_t max_unavailable; /* 1 */
+    int64_t canary;           /* an amount (shape.h) */
+    struct waves_spec *waves; /* NULL: of max_unavailable nodes each */
+    int64_t max_unavailable;  /* an amount; 1 */
+    int order;                /* enum node_order */
     int64_t soak_ms;
+};
+struct starts_spec { /* no more starts of the service than so many in a time, over all nodes */
+    int64_t at_most;
+    int64_t within_ms;
 };
 enum on_failure { ON_FAILURE_PAUSE, ON_FAILURE_ABORT };
 enum if_not_rolling { IF_NOT_ROLLING_REFUSE, IF_NOT_ROLLING_ALL_AT_ONCE };
@@ -194,6 +213,7 @@ struct strategy_spec {
     struct rolling_spec *rolling; /* NULL with all_at_once: */
     bool all_at_once;             /* `strategy: all-at-once` in short, or a mapping */
     bool one_first;               /* start one node and see it healthy before the rest */
+    struct starts_spec *starts;   /* NULL: as many as there are */
     int if_not_rolling;
     int on_failure;
 };
@@ -234,6 +254,7 @@ struct cluster {
 
 extern const struct shape application_shape;
 extern const struct shape cluster_shape;
+extern const struct shape starts_shape;
 
 /* A parsed file set: the Cluster and the Application that it names, each with its marks. Either may
  * be NULL when only the other was given. */

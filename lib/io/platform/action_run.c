@@ -13,6 +13,7 @@
 #include "lib/io/platform/http.h"
 #include "lib/io/platform/layout.h"
 #include "lib/io/platform/permit.h"
+#include "lib/io/platform/probe.h"
 #include "lib/io/platform/process.h"
 #include "lib/io/platform/service.h"
 
@@ -218,6 +219,27 @@ static const char *denied_words(struct act *act, const char *layout)
                : NULL;
 }
 
+/* How many sessions the node has, or -1: an answer that is no number is told in the log and no failure. */
+static int observe_sessions(struct act *act, const struct observe_action *a, int64_t *ret,
+                            struct error *e)
+{
+    struct probe probe = {.good = false, .words = "nothing was asked"};
+    uint64_t count = 0;
+    *ret = -1;
+    int r = 0;
+    if (a->sessions->http != NULL) {
+        r = probe_http(act, a->sessions->http, &probe, e);
+    } else if (a->sessions->command != NULL) {
+        r = probe_command(act, a->sessions->command, a->layout, &probe, e);
+    }
+    if (r == 0 && probe.good && probe.group != NULL && str_to_u64(probe.group, INT64_MAX, &count)) {
+        *ret = (int64_t)count;
+    } else if (r == 0) {
+        act_log(act, "sessions: not known: %s", probe.words);
+    }
+    return r;
+}
+
 /* The words of Debian and Go, which artifacts are named by. */
 static const char *machine_word(const char *machine)
 {
@@ -260,6 +282,10 @@ int act_observe(struct act *act, const struct action *action, struct error *e)
                                       .program = act->program};
         r = service_state(&place, &status, e);
     }
+    int64_t sessions = -1;
+    if (r == 0 && a->sessions != NULL && (a->service == NULL || status.running)) {
+        r = observe_sessions(act, a, &sessions, e);
+    }
     uint64_t free_bytes = 0;
     r = r == 0 ? disk_free(a->layout, &free_bytes, NULL, e) : r;
     if (r < 0) {
@@ -272,6 +298,9 @@ int act_observe(struct act *act, const struct action *action, struct error *e)
                   marker.sha256, "installed", (int)installed, "running", (int)status.running,
                   "disk_free_bytes", (json_int_t)free_bytes, "os", "linux", "arch",
                   machine_word(name.machine), "denied", denied_words(act, a->layout));
+    if (json != NULL && sessions >= 0) {
+        json_object_set_new(json, "sessions", json_integer(sessions));
+    }
     char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(json);
     if (text == NULL) {

@@ -64,7 +64,7 @@ static int look_at_file(const struct wait_action *a, struct file_view *view, str
 static int look(struct act *act, const struct wait_action *a, struct file_view *view,
                 struct probe *ret, struct error *e)
 {
-    *ret = (struct probe){false, ""};
+    *ret = (struct probe){.words = ""};
     if (a->file != NULL) {
         ret->words = a->matches != NULL ? arena_printf(act->arena, "no line of %s matches \"%s\"",
                                                        a->file, a->matches)

@@ -24,7 +24,7 @@
 
 static int compile(const char *expression, regex_t *ret, struct error *e)
 {
-    int problem = regcomp(ret, expression, REG_EXTENDED | REG_NOSUB | REG_NEWLINE);
+    int problem = regcomp(ret, expression, REG_EXTENDED | REG_NEWLINE);
     if (problem != 0) {
         char words[128];
         regerror(problem, ret, words, sizeof(words));
@@ -34,16 +34,28 @@ static int compile(const char *expression, regex_t *ret, struct error *e)
     return 0;
 }
 
-int probe_matches(const char *expression, const char *text, struct error *e)
+/* As probe_matches(); *ret_group is the text of the first group, or stays as it is. */
+static int match(struct arena *arena, const char *expression, const char *text,
+                 const char **ret_group, struct error *e)
 {
     regex_t regex;
     int r = compile(expression, &regex, e);
     if (r < 0) {
         return r;
     }
-    r = regexec(&regex, text, 0, NULL, 0) == 0;
+    regmatch_t groups[2] = {{-1, -1}, {-1, -1}};
+    r = regexec(&regex, text, ARRAY_SIZE(groups), groups, 0) == 0;
+    if (r == 1 && arena != NULL && groups[1].rm_so >= 0) {
+        *ret_group = arena_strndup(arena, text + groups[1].rm_so,
+                                   (size_t)(groups[1].rm_eo - groups[1].rm_so));
+    }
     regfree(&regex);
     return r;
+}
+
+int probe_matches(const char *expression, const char *text, struct error *e)
+{
+    return match(NULL, expression, text, NULL, e);
 }
 
 /* One line of an answer, cut, for people. */
@@ -79,7 +91,7 @@ int probe_http(struct act *act, const struct http_check *check, struct probe *re
     ret->words = arena_printf(act->arena, "%s answered %ld%s%s", check->url, response.status,
                               *body != '\0' ? ": " : "", body);
     if (ret->good && check->matches != NULL) {
-        r = probe_matches(check->matches, response.body, e);
+        r = match(act->arena, check->matches, response.body, &ret->group, e);
         ret->good = r == 1;
         if (r == 0) {
             ret->words = arena_printf(act->arena, "%s, which does not match \"%s\"", ret->words,
@@ -118,8 +130,9 @@ int probe_tcp(struct act *act, const struct tcp_check *check, struct probe *ret,
     struct addrinfo *addresses = NULL;
     int problem = getaddrinfo(host, port, &hints, &addresses);
     if (problem != 0) {
-        *ret =
-            (struct probe){false, arena_printf(act->arena, "%s: %s", host, gai_strerror(problem))};
+        *ret = (struct probe){.good = false,
+                              .words =
+                                  arena_printf(act->arena, "%s: %s", host, gai_strerror(problem))};
         return 0;
     }
     problem = ECONNREFUSED;
@@ -127,10 +140,11 @@ int probe_tcp(struct act *act, const struct tcp_check *check, struct probe *ret,
         problem = connect_within(a, check->timeout_ms > 0 ? check->timeout_ms : 5000);
     }
     freeaddrinfo(addresses);
-    *ret = (struct probe){problem == 0,
-                          arena_printf(act->arena, "%s port %s %s%s", host, port,
-                                       problem == 0 ? "accepts connections" : "does not answer: ",
-                                       problem == 0 ? "" : strerror(problem))};
+    *ret = (struct probe){
+        .good = problem == 0,
+        .words = arena_printf(act->arena, "%s port %s %s%s", host, port,
+                              problem == 0 ? "accepts connections" : "does not answer: ",
+                              problem == 0 ? "" : strerror(problem))};
     return 0;
 }
 
@@ -146,7 +160,7 @@ int probe_command(struct act *act, const struct command_check *check, const char
     struct error why = {0};
     int r = process_run(act->arena, &options, &result, &why);
     if (r < 0) {
-        *ret = (struct probe){false, arena_strdup(act->arena, why.message)};
+        *ret = (struct probe){.good = false, .words = arena_strdup(act->arena, why.message)};
         return 0;
     }
     const char *output = shown(act->arena, result.output);
@@ -154,7 +168,7 @@ int probe_command(struct act *act, const struct command_check *check, const char
     ret->words = arena_printf(act->arena, "%s%s%s", process_words(act->arena, &command, &result),
                               *output != '\0' ? ": " : "", output);
     if (ret->good && check->matches != NULL) {
-        r = probe_matches(check->matches, result.output, e);
+        r = match(act->arena, check->matches, result.output, &ret->group, e);
         ret->good = r == 1;
         if (r == 0) {
             ret->words = arena_printf(act->arena, "%s, which does not match \"%s\"", ret->words,
@@ -218,8 +232,9 @@ int probe_log(struct act *act, const struct log_since *check, struct probe *ret,
     if (r < 0) {
         return r;
     }
-    *ret = (struct probe){true, arena_printf(act->arena, "%s has no line that matches \"%s\"",
-                                             check->file, check->error)};
+    *ret = (struct probe){.good = true,
+                          .words = arena_printf(act->arena, "%s has no line that matches \"%s\"",
+                                                check->file, check->error)};
     FILE *file = fopen(check->file, "re");
     if (file == NULL) {
         ret->good =

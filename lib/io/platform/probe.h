@@ -9,6 +9,7 @@
 struct probe {
     bool good;
     const char *words; /* what the answer was: "http://… answered 503: starting up"; arena */
+    const char *group; /* the first group of what `matches` matched; NULL: none; arena */
 };
 
 /* `directory`: working directory of a command. The answer is in *ret; a negative return is a mistake of the spec (a wrong

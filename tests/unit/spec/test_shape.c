@@ -152,6 +152,18 @@ static void canonical_json_sorts_keys_by_bytes(void **state)
         "{\"a\":{\"Z\":\"/\",\"\xc3\xa9\":\"\xe2\x82\xac\\n\"},\"b\":[1,true,null]}");
 }
 
+static void a_share_is_at_least_one_and_never_more_than_all(void **state UNUSED)
+{
+    assert_int_equal(amount_of(3, 10, AMOUNT_UP), 3);
+    assert_int_equal(amount_of(0, 10, AMOUNT_UP), 0);
+    assert_int_equal(amount_of(30, 10, AMOUNT_DOWN), 10);
+    assert_int_equal(amount_of(-25, 10, AMOUNT_UP), 3);
+    assert_int_equal(amount_of(-25, 10, AMOUNT_DOWN), 2);
+    assert_int_equal(amount_of(-1, 10, AMOUNT_DOWN), 1);
+    assert_int_equal(amount_of(-100, 10, AMOUNT_UP), 10);
+    assert_int_equal(amount_of(-50, 0, AMOUNT_UP), 0);
+}
+
 static void sizes_and_durations_come_back_as_they_were(void **state)
 {
     static const int64_t sizes[] = {0,       1,         1000,       1024,      1536,
@@ -317,6 +329,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(json_nested_past_the_limit_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(canonical_json_sorts_keys_by_bytes, setup, teardown),
+        cmocka_unit_test(a_share_is_at_least_one_and_never_more_than_all),
         cmocka_unit_test_setup_teardown(sizes_and_durations_come_back_as_they_were, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(references_are_replaced_once, setup, teardown),

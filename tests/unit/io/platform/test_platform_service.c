@@ -470,6 +470,32 @@ static void observes_what_is_there(void **state)
     assert_non_null(strstr(s->act.facts, "\"artifact\":\"" SHA "\""));
 }
 
+static void observes_how_many_sessions_there_are(void **state)
+{
+    struct scratch *s = *state;
+    struct error e = {0};
+    place_of(s, "#!/bin/sh\necho sessions: $1\n");
+    struct command_check command = {.command = {.argv = ARGV("bin/app", "42")},
+                                    .matches = "sessions: ([^ ]*)"};
+    struct sessions_probe sessions = {.command = &command};
+    struct command version = {.argv = ARGV("bin/app", "1.0.0")};
+    struct observe_action observe = {.layout = scratch_path(s, "opt/app"),
+                                     .command = &version,
+                                     .matches = "sessions: (.*)",
+                                     .sessions = &sessions};
+    struct action action = {.observe = &observe};
+    scratch_ok(act_observe(&s->act, &action, &e), &e);
+    assert_non_null(strstr(s->act.facts, "\"sessions\":42"));
+    /* What is no number is no failure: a plan then says that it does not know. */
+    command.command.argv = (struct strings)ARGV("bin/app", "many");
+    scratch_ok(act_observe(&s->act, &action, &e), &e);
+    assert_null(strstr(s->act.facts, "\"sessions\""));
+    struct http_check http = {.url = "http://127.0.0.1:1/stats", .matches = "([0-9]+)"};
+    sessions = (struct sessions_probe){.http = &http};
+    scratch_ok(act_observe(&s->act, &action, &e), &e);
+    assert_null(strstr(s->act.facts, "\"sessions\"")); /* nobody answers */
+}
+
 static void runs_in_the_tree_that_is_named_and_once(void **state)
 {
     struct scratch *s = *state;
@@ -523,6 +549,7 @@ int main(int argc, char **argv)
         T(waits_for_a_line_and_sees_a_stall),
         T(announces_and_fails_when_refused),
         T(observes_what_is_there),
+        T(observes_how_many_sessions_there_are),
         T(runs_in_the_tree_that_is_named_and_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
