@@ -10,9 +10,9 @@
 #include "lib/spec/version.h"
 
 #define SCHEME_HELP                                                                                \
-    "SCHEME is semver, dotted or listed. The order of listed comes from --list, oldest first, "    \
-    "or\n"                                                                                         \
-    "from the releases of an Application.\n"
+    "SCHEME is semver, dotted, listed or dataminer. The order of listed comes from --list, "       \
+    "oldest\n"                                                                                     \
+    "first, or from the releases of an Application.\n"
 
 static const struct option_spec version_options[] = {
     {"list", 0, "A,B,C", "listed: the versions, oldest first"},
@@ -87,7 +87,7 @@ static int read_scheme(struct context *c, struct version_scheme *ret)
         return r == 0 ? 0 : CLI_FAILED;
     }
     const char *nearest = str_nearest(word, version_scheme_words, count);
-    say("unknown scheme \"%s\"%s%s%s: it is semver, dotted or listed", word,
+    say("unknown scheme \"%s\"%s%s%s: it is semver, dotted, listed or dataminer", word,
         nearest != NULL ? ", did you mean \"" : "", nearest != NULL ? nearest : "",
         nearest != NULL ? "\"?" : "");
     return CLI_WRONG_USE;
@@ -141,7 +141,8 @@ const struct verb verb_version_compare = {
         "\n"
         "--json: {\"order\": -1 | 0 | 1 | \"incomparable\"}\n",
     .example = "  lockstep version compare semver 1.9.0 1.10.0\n"
-               "  lockstep version compare listed alpine cedar --list alpine,birch,cedar\n",
+               "  lockstep version compare listed alpine cedar --list alpine,birch,cedar\n"
+               "  lockstep version compare dataminer \"10.3.0 [CU5]\" 10.3.8\n",
     .options = version_options,
     .option_count = ARRAY_SIZE(version_options),
     .operands_min = 3,
@@ -179,12 +180,14 @@ const struct verb verb_version_in = {
     .name = "version in",
     .usage = "SCHEME VERSION RANGE",
     .summary = "exit 0 when the range has the version, else 1",
-    .about = "Exits 0 when RANGE has VERSION, 1 when it has not, 2 when one of them is not well "
-             "written.\n"
-             "A range: \">=10.3.8 <10.4\" (all hold), \"10.3.4..10.3.7\" (both ends included), \"a "
-             "|| b\",\n"
-             "\"1.2.3\" (exactly), \"*\" (all).\n" SCHEME_HELP "\n"
-             "--json: {\"in\": BOOL}\n",
+    .about =
+        "Exits 0 when RANGE has VERSION, 1 when it has not, 2 when one of them is not well "
+        "written.\n"
+        "A range: \">=10.3.8 <10.4\" (all hold), \"10.3.4..10.3.7\" (both ends included), \"a "
+        "|| b\",\n"
+        "\"1.2.3\" (exactly), \"*\" (all). In dataminer \"10.4\" is the whole major, \"main\" and\n"
+        "\"feature\" are its tracks.\n" SCHEME_HELP "\n"
+        "--json: {\"in\": BOOL}\n",
     .example = "  lockstep version in dotted 10.3.9 \">=10.3.8 <10.4\" && echo yes\n",
     .options = version_options,
     .option_count = ARRAY_SIZE(version_options),
@@ -194,6 +197,36 @@ const struct verb verb_version_in = {
 };
 
 /* ---- path ---- */
+
+static void print_way(const struct context *c, const struct plan_way *way)
+{
+    bool why = args_flag(&c->args, "why");
+    int width = 0;
+    for (size_t i = 0; i < way->releases.count; i++) {
+        int len = (int)strlen(way->releases.items[i]);
+        width = len > width ? len : width;
+    }
+    for (size_t i = 0; i < way->releases.count; i++) {
+        if (why && way->reasons.items[i][0] != '\0') {
+            printf("%-*s  %s\n", width, way->releases.items[i], way->reasons.items[i]);
+        } else {
+            puts(way->releases.items[i]);
+        }
+    }
+}
+
+static void print_way_json(const struct plan_way *way)
+{
+    json_t *path = json_array();
+    json_t *why = json_object();
+    for (size_t i = 0; i < way->releases.count; i++) {
+        json_array_append_new(path, json_text(way->releases.items[i]));
+        if (way->reasons.items[i][0] != '\0') {
+            json_object_set_new(why, way->releases.items[i], json_text(way->reasons.items[i]));
+        }
+    }
+    print_json(json_pack("{s:o,s:o}", "path", path, "why", why));
+}
 
 static int path(struct context *c)
 {
@@ -205,10 +238,10 @@ static int path(struct context *c)
     }
     struct error e = {0};
     struct spec_set set = {0};
-    struct strings way = {0};
+    struct plan_way way = {0};
     int r = specs_read_application(c->arena, args_operand(&c->args, 0), &set, &e);
     if (r == 0) {
-        r = plan_path(c->arena, set.spec.application, &set.spec.scheme, from, to, &way, &e);
+        r = plan_way(c->arena, set.spec.application, &set.spec.scheme, from, to, &way, &e);
     }
     if (r < 0) {
         say_error(&e);
@@ -216,35 +249,31 @@ static int path(struct context *c)
     if (r != 0) {
         return CLI_FAILED;
     }
-    json_t *list = json_array();
-    for (size_t i = 0; i < way.count; i++) {
-        if (c->json) {
-            json_array_append_new(list, json_text(way.items[i]));
-        } else {
-            puts(way.items[i]);
-        }
-    }
     if (c->json) {
-        print_json(json_pack("{s:O}", "path", list));
+        print_way_json(&way);
+    } else {
+        print_way(c, &way);
     }
-    json_decref(list);
     return CLI_DONE;
 }
 
 static const struct option_spec path_options[] = {
     {"from", 0, "VERSION", "where the way starts"},
     {"to", 0, "VERSION", "where it ends"},
+    {"why", 0, NULL, "say beside each stop which rule asks for it"},
 };
 
 const struct verb verb_path = {
     .name = "path",
-    .usage = "APPLICATION.yaml --from A --to B",
+    .usage = "APPLICATION.yaml --from A --to B [--why]",
     .summary = "print the releases on the way from A to B",
     .about = "Prints the releases that an upgrade or a downgrade walks through, both ends "
              "included, one a\n"
-             "line; or the rule of `paths:` that refuses it.\n"
+             "line; or the rule of `paths:` that refuses it and the releases that are missing. Of "
+             "the ways\n"
+             "that are allowed it is the one with the fewest hops, then with the newest stops.\n"
              "\n"
-             "--json: {\"path\": [VERSION]}\n",
+             "--json: {\"path\": [VERSION], \"why\": {VERSION: RULE}}\n",
     .example = "  lockstep path mattermost.yaml --from 9.11.3 --to 7.8.15\n",
     .options = path_options,
     .option_count = ARRAY_SIZE(path_options),

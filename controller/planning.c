@@ -264,10 +264,18 @@ static const char *text_of(struct planning *p, const json_t *json, const char *k
     return text != NULL ? wire_plain(&p->arena, text, LIMIT_TEXT_BYTES, false) : NULL;
 }
 
+/* The installed version as the release of it is written in the spec: 10.3.8.0-13272-20230824-release is 10.3.8. */
+static const char *version_of(struct planning *p, const json_t *facts)
+{
+    const char *version = text_of(p, facts, "version");
+    const struct release_spec *release = application_release(p->spec.application, version);
+    return release != NULL ? release->version : version;
+}
+
 static void take_node(struct planning *p, struct observed_node *node, const json_t *facts)
 {
     node->connected = true;
-    node->version = text_of(p, facts, "version");
+    node->version = version_of(p, facts);
     node->artifact = text_of(p, facts, "artifact");
     node->running = json_is_true(json_object_get(facts, "running"));
     node->denied = text_of(p, facts, "denied");

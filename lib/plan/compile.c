@@ -228,7 +228,7 @@ int plan_compile(struct arena *arena, const struct spec *spec, const struct inve
                          .request = request,
                          .plan = &plan,
                          .complaints = complaints,
-                         .to = request->to != NULL ? request->to : spec->cluster->version};
+                         .to = wanted_version(spec, request->to)};
     size_t before = complaints->count;
     if (c.app->layout == NULL) {
         forbid_at(&c, c.app, "application %s has no layout: path", c.app->name);

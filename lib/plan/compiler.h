@@ -2,6 +2,7 @@
  * What the files of the compiler share: the state of one compilation, how a plan is put together, and the parts
  * that decide. Used by the files of this folder only.
  *
+ *   path.c, path_rule.c   which releases stand on the way, and what the rules say of them
  *   way.c      from where to where: releases, hops, migrations of each database
  *   nodes.c    what each node needs, and what forbids it
  *   extra.c    which extra steps hold in which hop, and why
@@ -124,6 +125,8 @@ const char *resolve_text(struct compiler *c, size_t hop, const char *database, c
 bool is_mariadb(const struct compiler *c, const struct database_ref *ref);
 
 /* ---- way.c ---- */
+/* The wanted version as the application's release writes it. */
+const char *wanted_version(const struct spec *spec, const char *to);
 int way_from(struct compiler *c, const char **ret_from);
 void way_hops(struct compiler *c, const char *from);
 const struct release_spec *release_of(const struct compiler *c, const char *version);

@@ -150,11 +150,24 @@ struct plan_request {
     size_t restore_count; /* > 0: all-at-once and in one hop, whatever the paths say */
 };
 
-/* The way over releases, both ends included: {"9.11.3","8.1.9","7.8.15"}. `from` NULL: a first installation
- * ({to}). E_INVALID names the rule that refuses and the releases that are missing. */
+/* The way over releases, both ends included: {"9.11.3","8.1.9","7.8.15"}; each as the application writes it. Of the ways
+ * that `paths:` allows, the one with the fewest hops, then the one with the newest first stop, second stop … `from` NULL: a
+ * first installation ({to}). E_INVALID names the rule that refuses and the releases that are missing. */
+struct plan_way {
+    struct strings releases;
+    struct strings reasons; /* of each: which rule asks for the stop; "" at the ends */
+};
+int plan_way(struct arena *arena, const struct application *app,
+             const struct version_scheme *scheme, const char *from, const char *to,
+             struct plan_way *ret, struct error *e);
+/* The releases alone. */
 int plan_path(struct arena *arena, const struct application *app,
               const struct version_scheme *scheme, const char *from, const char *to,
               struct strings *ret, struct error *e);
+/* Up or down, by the order of the versions, or by `paths.switch` where they have none; NONE: equal, or no way. */
+enum direction plan_direction(struct arena *arena, const struct application *app,
+                              const struct version_scheme *scheme, const char *from,
+                              const char *to);
 
 /* Which releases' artifacts the compiler will want to know for what is requested: the caller fetches them and fills inventory.releases, and calls again until nothing new is named:
  * a ledger that holds what none of them brought needs a newer one, nearest first. */

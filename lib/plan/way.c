@@ -10,6 +10,13 @@ const struct release_spec *release_of(const struct compiler *c, const char *vers
     return version == NULL ? NULL : application_release(c->app, version);
 }
 
+const char *wanted_version(const struct spec *spec, const char *to)
+{
+    const char *wanted = to != NULL ? to : spec->cluster->version;
+    const struct release_spec *release = application_release(spec->application, wanted);
+    return release != NULL ? release->version : wanted;
+}
+
 int64_t schema_of(const struct compiler *c, const char *version, const char *database)
 {
     const struct release_spec *release = release_of(c, version);
@@ -186,7 +193,9 @@ static void check_version(struct compiler *c, const char *version, const char *n
                "node %s runs %s, which is not a release of %s: add it to releases: with its "
                "schema, so that a way from it can be found",
                node, version, c->app->name);
-    } else if (version_compare(&c->spec->scheme, version, c->to) == VERSION_INCOMPARABLE) {
+    } else if (version_compare(&c->spec->scheme, version, c->to) == VERSION_INCOMPARABLE &&
+               plan_direction(c->arena, c->app, &c->spec->scheme, version, c->to) ==
+                   DIRECTION_NONE) {
         forbid(c, "node %s runs %s, which cannot be compared with %s: there is no way", node,
                version, c->to);
     }
@@ -518,9 +527,8 @@ void way_hops(struct compiler *c, const char *from)
         hop->direction = DIRECTION_UP;
         if (stays && from != NULL) {
             hop->direction = DIRECTION_NONE;
-        } else if (hop->from != NULL &&
-                   version_compare(&c->spec->scheme, hop->from, hop->to) == VERSION_GREATER) {
-            hop->direction = DIRECTION_DOWN;
+        } else if (hop->from != NULL) {
+            hop->direction = plan_direction(c->arena, c->app, &c->spec->scheme, hop->from, hop->to);
         }
         hop->database_count = c->app->databases.count;
         hop->databases = ARENA_ARRAY(c->arena, hop->database_count, struct hop_database);
@@ -632,7 +640,7 @@ int plan_releases_needed(struct arena *arena, const struct spec *spec,
                          .request = request,
                          .plan = &plan,
                          .complaints = &complaints,
-                         .to = request->to != NULL ? request->to : spec->cluster->version};
+                         .to = wanted_version(spec, request->to)};
     restores_read(&c, inventory);
     nodes_read(&c);
     const char *from = NULL;

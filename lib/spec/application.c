@@ -21,32 +21,104 @@ static const struct shape observe_shape = SHAPE("observe", observe_spec, observe
 
 /* ---- paths ---- */
 
+#define HOP_FIELDS(struct_, required_)                                                             \
+    {.key = "hop_from",                                                                            \
+     .type = SHAPE_VERSION,                                                                        \
+     AT(struct_, hop_from),                                                                        \
+     .required = (required_),                                                                      \
+     .help = "A range that the hop's first version is in."},                                       \
+    {                                                                                              \
+        .key = "hop_to", .type = SHAPE_VERSION, AT(struct_, hop_to), .required = (required_),      \
+        .help = "A range that the hop's second version is in."                                     \
+    }
+
 static const struct field at_most_fields[] = {
     {.key = "majors",
      .type = SHAPE_INT,
      AT(path_rule, majors_at_most),
-     .required = true,
      .min = 1,
      .max = 1000,
      .help = "How many majors one hop may go."},
+    {.key = "minors",
+     .type = SHAPE_INT,
+     AT(path_rule, minors_at_most),
+     .min = 1,
+     .max = 1000,
+     .help = "How many minors one hop may go."},
 };
-static const struct shape at_most_shape = SHAPE("at_most", path_rule, at_most_fields);
+static const struct shape at_most_shape =
+    SHAPE("at_most", path_rule, at_most_fields, .one_of = true);
+
+static const char *const visit_words[] = {"", "each-major", "each-minor", NULL};
 
 static const struct field path_rule_fields[] = {
+    HOP_FIELDS(path_rule, false),
+    {.key = "visit",
+     .type = SHAPE_ENUM,
+     AT(path_rule, visit),
+     .words = visit_words,
+     .help = "No hop leaves out a major, or a minor, that lies between its ends."},
     {.key = "at_most",
      .type = SHAPE_EMBED,
-     .offset = 0, /* its fields are the rule's own */
+     .offset = 0, /* its fields are the rule's own, the first ones */
      .shape = &at_most_shape,
      .help = "The longest hop; longer ways become several hops."},
+    {.key = "lines",
+     .type = SHAPE_VERSIONS,
+     AT(path_rule, lines),
+     .max = LIMIT_RELEASES,
+     .help = "The majors, or minors, that count for visit and at_most; default: every number."},
+    {.key = "via",
+     .type = SHAPE_VERSION,
+     AT(path_rule, via),
+     .help = "A range that such a hop must end in: from there the way goes on."},
+    {.key = "skip",
+     .type = SHAPE_VERSION,
+     AT(path_rule, skip),
+     .help = "A range of releases that are no stop on a way; it may end there."},
 };
 static const struct shape path_rule_shape =
-    SHAPE("path rule", path_rule, path_rule_fields, .help = "Rules for hops in one direction.");
+    SHAPE("path rule", path_rule, path_rule_fields, .help = "A rule for hops in one direction.");
+
+static const char *const switch_as_words[] = {"", "up", "down", NULL};
+
+static const struct field path_switch_fields[] = {
+    HOP_FIELDS(path_switch, true),
+    {.key = "as",
+     .type = SHAPE_ENUM,
+     AT(path_switch, as),
+     .words = switch_as_words,
+     .required = true,
+     .help = "Which direction it counts as: whose migrations run, which extra steps hold."},
+};
+static const struct shape path_switch_shape =
+    SHAPE("switch", path_switch, path_switch_fields,
+          .help = "A hop between releases of two tracks, which have no order.");
 
 static const char *const between_words[] = {"start", "migrate-only", NULL};
 
 static const struct field paths_fields[] = {
-    {.key = "up", .type = SHAPE_OBJECT, AT(paths_spec, up), .shape = &path_rule_shape},
-    {.key = "down", .type = SHAPE_OBJECT, AT(paths_spec, down), .shape = &path_rule_shape},
+    {.key = "up",
+     .type = SHAPE_LIST,
+     AT(paths_spec, up),
+     .scalar_ok = true,
+     .shape = &path_rule_shape,
+     .max = 64,
+     .help = "What hops up must keep; every rule that speaks of a hop holds."},
+    {.key = "down",
+     .type = SHAPE_LIST,
+     AT(paths_spec, down),
+     .scalar_ok = true,
+     .shape = &path_rule_shape,
+     .max = 64,
+     .help = "What hops down must keep."},
+    {.key = "switch",
+     .type = SHAPE_LIST,
+     AT(paths_spec, switches),
+     .scalar_ok = true,
+     .shape = &path_switch_shape,
+     .max = 64,
+     .help = "Changes from one track to another; without one there is no way between them."},
     {.key = "between",
      .type = SHAPE_ENUM,
      AT(paths_spec, between),
@@ -61,7 +133,7 @@ static const struct field paths_fields[] = {
      .type = SHAPE_VERSIONS,
      AT(paths_spec, forbidden),
      .max = LIMIT_RELEASES,
-     .help = "Releases that no way may visit."},
+     .help = "Releases, or ranges of them, that no way may visit."},
 };
 static const struct shape paths_shape = SHAPE(
     "paths", paths_spec, paths_fields, .help = "Which ways from release to release are allowed.");

@@ -9,13 +9,18 @@
 #include "lib/base/str.h"
 #include "lib/base/util.h"
 #include "lib/spec/version.h"
+#include "lib/spec/version_dataminer.h"
 
 enum range_operator { OP_AT_LEAST, OP_AT_MOST, OP_MORE, OP_LESS, OP_EXACTLY, OP_ANY };
+enum range_track { TRACK_NONE, TRACK_MAIN, TRACK_FEATURE };
 
 struct term {
     enum range_operator op;
     const char *version;
-    bool or_before; /* an || stands before it */
+    bool or_before;  /* an || stands before it */
+    bool whole_line; /* dataminer: `line` is meant, a major with both tracks */
+    struct version_line line;
+    enum range_track track; /* dataminer: all of this track, instead of all else */
 };
 
 struct range {
@@ -29,6 +34,7 @@ struct cursor {
     struct arena *arena;
     const char *s;
     size_t terms;
+    bool dataminer; /* versions hold blanks */
 };
 
 struct word {
@@ -117,7 +123,7 @@ static int next_word(struct cursor *c, const char *text, struct word *ret, struc
         return r;
     }
     enum range_operator op = take_operator(c);
-    size_t len = strcspn(c->s, " \t\n\r|<>=,");
+    size_t len = c->dataminer ? dataminer_word(c->s) : strcspn(c->s, " \t\n\r|<>=,");
     if (len == 0) {
         return refuse_foreign(text, c->s, e) < 0
                    ? E_INVALID
@@ -176,17 +182,59 @@ static const char *fill_semver(struct arena *arena, const char *version)
     return partial ? arena_printf(arena, "%s%s", version, dots == 1 ? ".0" : ".0.0") : version;
 }
 
+static enum range_track track_of(const struct version_scheme *scheme, const struct word *word)
+{
+    if (scheme->kind != VERSION_DATAMINER || word->op != OP_EXACTLY || word->last != NULL) {
+        return TRACK_NONE;
+    }
+    return str_equal(word->first, "main")      ? TRACK_MAIN
+           : str_equal(word->first, "feature") ? TRACK_FEATURE
+                                               : TRACK_NONE;
+}
+
+/* One end of a word as a term. */
+static int end_term(const struct version_scheme *scheme, const char *text, enum range_operator op,
+                    const char *version, struct term *ret, struct error *e)
+{
+    struct term term = {.op = op, .version = version};
+    term.whole_line = scheme->kind == VERSION_DATAMINER &&
+                      version_line_parse(scheme, UNIT_MAJOR, version, &term.line);
+    int r = op == OP_ANY || term.whole_line ? 0 : check_end(scheme, text, version, e);
+    if (r == 0) {
+        *ret = term;
+    }
+    return r;
+}
+
+static bool wrong_way_round(const struct version_scheme *scheme, const struct term *first,
+                            const struct term *last)
+{
+    struct version_line a = first->line;
+    struct version_line b = last->line;
+    if (!first->whole_line && !last->whole_line) {
+        return version_compare(scheme, first->version, last->version) == VERSION_GREATER;
+    }
+    return (first->whole_line || version_line(scheme, UNIT_MAJOR, first->version, &a)) &&
+           (last->whole_line || version_line(scheme, UNIT_MAJOR, last->version, &b)) &&
+           version_line_compare(&a, &b) > 0;
+}
+
 static int add_word(struct range *range, const char *text, const struct word *word, struct error *e)
 {
     const struct version_scheme *scheme = &range->scheme;
-    int r = word->op == OP_ANY ? 0 : check_end(scheme, text, word->first, e);
+    struct term first = {.op = OP_ANY, .track = track_of(scheme, word)};
+    struct term last = {0};
+    int r = first.track != TRACK_NONE
+                ? 0
+                : end_term(scheme, text, word->last != NULL ? OP_AT_LEAST : word->op, word->first,
+                           &first, e);
     if (r == 0 && word->last != NULL) {
-        r = check_end(scheme, text, word->last, e);
+        r = end_term(scheme, text, OP_AT_MOST, word->last, &last, e);
     }
     if (r < 0) {
         return r;
     }
-    if (word->last != NULL && version_compare(scheme, word->first, word->last) == VERSION_GREATER) {
+    if (word->last != NULL && wrong_way_round(scheme, &first, &last)) {
         return error_set(e, E_INVALID, "range \"%.200s\" holds nothing: %s comes after %s", text,
                          word->first, word->last);
     }
@@ -195,11 +243,10 @@ static int add_word(struct range *range, const char *text, const struct word *wo
         return error_set(e, E_LIMIT, "range \"%.60s...\" has more than %d terms", text,
                          LIMIT_RANGE_TERMS);
     }
-    range->terms[range->count++] = (struct term){.op = word->last != NULL ? OP_AT_LEAST : word->op,
-                                                 .version = word->first,
-                                                 .or_before = word->or_before};
+    first.or_before = word->or_before;
+    range->terms[range->count++] = first;
     if (word->last != NULL) {
-        range->terms[range->count++] = (struct term){.op = OP_AT_MOST, .version = word->last};
+        range->terms[range->count++] = last;
     }
     return 0;
 }
@@ -209,8 +256,8 @@ int range_parse(struct arena *arena, const struct version_scheme *scheme, const 
 {
     struct range *range = ARENA_NEW(arena, struct range);
     range->scheme = *scheme;
-    struct cursor c = {.arena = arena, .s = text};
-    struct word word;
+    struct cursor c = {.arena = arena, .s = text, .dataminer = scheme->kind == VERSION_DATAMINER};
+    struct word word = {0};
     int r;
     while ((r = next_word(&c, text, &word, e)) > 0) {
         bool sign = word.op != OP_ANY && word.op != OP_EXACTLY;
@@ -229,13 +276,31 @@ int range_parse(struct arena *arena, const struct version_scheme *scheme, const 
     return 0;
 }
 
+static enum version_order order_of_line(const struct version_scheme *scheme, const char *version,
+                                        const struct version_line *line)
+{
+    struct version_line own;
+    if (!version_line(scheme, UNIT_MAJOR, version, &own)) {
+        return VERSION_INCOMPARABLE;
+    }
+    int order = version_line_compare(&own, line);
+    return order < 0 ? VERSION_LESS : order > 0 ? VERSION_GREATER : VERSION_EQUAL;
+}
+
+static bool on_track(const char *version, enum range_track track)
+{
+    struct dataminer v = {0};
+    return dataminer_parse(version, &v) == NULL && dataminer_is_main(&v) == (track == TRACK_MAIN);
+}
+
 static bool term_holds(const struct version_scheme *scheme, const struct term *term,
                        const char *version)
 {
     if (term->op == OP_ANY) {
-        return true;
+        return term->track == TRACK_NONE || on_track(version, term->track);
     }
-    enum version_order order = version_compare(scheme, version, term->version);
+    enum version_order order = term->whole_line ? order_of_line(scheme, version, &term->line)
+                                                : version_compare(scheme, version, term->version);
     if (order == VERSION_INCOMPARABLE) {
         return false;
     }
@@ -326,7 +391,7 @@ int int_ranges_parse(struct arena *arena, const char *text, struct int_ranges *r
 {
     struct int_ranges ranges = {.items = ARENA_ARRAY(arena, LIMIT_RANGE_TERMS, struct int_range)};
     struct cursor c = {.arena = arena, .s = text};
-    struct word word;
+    struct word word = {0};
     int r;
     while ((r = next_word(&c, text, &word, e)) > 0) {
         struct int_range bounds;

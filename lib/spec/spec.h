@@ -19,14 +19,29 @@ struct observe_spec {
 
 enum between { BETWEEN_START, BETWEEN_MIGRATE_ONLY };
 
-struct path_rule {          /* paths: up / down */
+/* paths: up / down: a rule speaks of the hops whose ends are in its ranges. */
+enum path_visit { VISIT_ANY, VISIT_EACH_MAJOR, VISIT_EACH_MINOR };
+struct path_rule {
     int64_t majors_at_most; /* at_most: { majors: 1 }; 0: any */
+    int64_t minors_at_most;
+    const char *hop_from, *hop_to; /* ranges; NULL: any */
+    int visit;                     /* enum path_visit */
+    struct strings lines;          /* the majors (minors) that count; none: every number between */
+    const char *via;               /* a range: where such a hop must end */
+    const char *skip;              /* a range: no stop on the way, though the way may end there */
+};
+/* A change between releases that have no order: from one track to another. */
+enum switch_as { SWITCH_AS_NONE, SWITCH_AS_UP, SWITCH_AS_DOWN };
+struct path_switch {
+    const char *hop_from, *hop_to; /* ranges */
+    int as;                        /* enum switch_as */
 };
 struct paths_spec {
-    struct path_rule *up, *down;
-    int between;             /* enum between; default start */
-    struct strings required; /* releases that a way across them must visit */
-    struct strings forbidden;
+    struct list up, down;     /* of struct path_rule; a mapping alone is a list of one */
+    struct list switches;     /* of struct path_switch */
+    int between;              /* enum between; default start */
+    struct strings required;  /* releases that a way across them must visit */
+    struct strings forbidden; /* ranges of releases that no way may visit */
 };
 
 struct artifact_spec {

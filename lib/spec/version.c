@@ -10,8 +10,9 @@
 #include "lib/base/limits.h"
 #include "lib/base/str.h"
 #include "lib/base/util.h"
+#include "lib/spec/version_dataminer.h"
 
-const char *const version_scheme_words[] = {"semver", "dotted", "listed", NULL};
+const char *const version_scheme_words[] = {"semver", "dotted", "listed", "dataminer", NULL};
 
 struct version {
     uint64_t parts[LIMIT_VERSION_PARTS]; /* missing ones are 0 */
@@ -190,12 +191,15 @@ int version_check(const struct version_scheme *scheme, const char *text, struct 
         return check_listed(scheme, text, e);
     }
     struct version v;
-    const char *problem = parse(scheme, text, &v);
+    struct dataminer d;
+    const char *problem =
+        scheme->kind == VERSION_DATAMINER ? dataminer_parse(text, &d) : parse(scheme, text, &v);
     if (problem != NULL) {
-        return error_set(
-            e, E_INVALID, "version \"%s\" is not a %s version: %s (right is, for example, %s)",
-            text, version_scheme_words[scheme->kind], problem,
-            scheme->kind == VERSION_SEMVER ? "1.2.3 or 1.2.3-rc.1" : "1.2, 10.3.8.1 or 1.2-rc1");
+        static const char *const examples[] = {"1.2.3 or 1.2.3-rc.1", "1.2, 10.3.8.1 or 1.2-rc1",
+                                               "", "10.3.8, 10.3.0 [CU5] or 10.5.2.0 - 15323"};
+        return error_set(e, E_INVALID,
+                         "version \"%s\" is not a %s version: %s (right is, for example, %s)", text,
+                         version_scheme_words[scheme->kind], problem, examples[scheme->kind]);
     }
     return 0;
 }
@@ -319,6 +323,13 @@ enum version_order version_compare(const struct version_scheme *scheme, const ch
         size_t b_at = listed_index(scheme, b);
         return a_at < b_at ? VERSION_LESS : a_at > b_at ? VERSION_GREATER : VERSION_EQUAL;
     }
+    if (scheme->kind == VERSION_DATAMINER) {
+        struct dataminer first = {0};
+        struct dataminer second = {0};
+        dataminer_parse(a, &first);
+        dataminer_parse(b, &second);
+        return dataminer_compare(&first, &second);
+    }
     struct version parsed_a;
     struct version parsed_b;
     parse(scheme, a, &parsed_a);
@@ -327,12 +338,78 @@ enum version_order version_compare(const struct version_scheme *scheme, const ch
     return order < 0 ? VERSION_LESS : order > 0 ? VERSION_GREATER : VERSION_EQUAL;
 }
 
-int64_t version_major(const struct version_scheme *scheme, const char *text)
+int version_sort(const struct version_scheme *scheme, const char *a, const char *b)
 {
-    if (scheme->kind == VERSION_LISTED || version_check(scheme, text, NULL) < 0) {
-        return -1;
+    if (scheme->kind == VERSION_DATAMINER) {
+        struct dataminer first = {0};
+        struct dataminer second = {0};
+        dataminer_parse(a, &first);
+        dataminer_parse(b, &second);
+        return dataminer_sort(&first, &second);
     }
-    struct version v;
-    parse(scheme, text, &v);
-    return v.parts[0] > INT64_MAX ? -1 : (int64_t)v.parts[0];
+    enum version_order order = version_compare(scheme, a, b);
+    return order == VERSION_INCOMPARABLE ? sign(strcmp(a, b)) : (int)order;
+}
+
+/* ---- majors and minors ---- */
+
+static int64_t line_number(uint64_t number)
+{
+    return number > (uint64_t)VERSION_LINE_MAX ? VERSION_LINE_MAX : (int64_t)number;
+}
+
+/* How many numbers a line has; 0: the scheme has no such unit. */
+static size_t line_numbers(const struct version_scheme *scheme, enum version_unit unit)
+{
+    switch (scheme->kind) {
+    case VERSION_SEMVER:
+    case VERSION_DOTTED:
+        return unit == UNIT_MAJOR ? 1 : 2;
+    case VERSION_DATAMINER:
+        return unit == UNIT_MAJOR ? 2 : 0;
+    case VERSION_LISTED:
+        break;
+    }
+    return 0;
+}
+
+bool version_line(const struct version_scheme *scheme, enum version_unit unit, const char *version,
+                  struct version_line *ret)
+{
+    size_t numbers = line_numbers(scheme, unit);
+    if (numbers == 0 || version_check(scheme, version, NULL) < 0) {
+        return false;
+    }
+    struct version v = {0};
+    struct dataminer d = {0};
+    if (scheme->kind == VERSION_DATAMINER) {
+        dataminer_parse(version, &d);
+    } else {
+        parse(scheme, version, &v);
+    }
+    const uint64_t *parts = scheme->kind == VERSION_DATAMINER ? d.parts : v.parts;
+    *ret = (struct version_line){line_number(parts[0]), numbers == 2 ? line_number(parts[1]) : -1};
+    return true;
+}
+
+bool version_line_parse(const struct version_scheme *scheme, enum version_unit unit,
+                        const char *text, struct version_line *ret)
+{
+    struct version v = {0};
+    const char *s = text;
+    size_t numbers = line_numbers(scheme, unit);
+    if (numbers == 0 || take_parts(&s, &v) != NULL || *s != '\0' || v.part_count != numbers) {
+        return false;
+    }
+    *ret =
+        (struct version_line){line_number(v.parts[0]), numbers == 2 ? line_number(v.parts[1]) : -1};
+    return true;
+}
+
+int version_line_compare(const struct version_line *a, const struct version_line *b)
+{
+    if (a->major != b->major) {
+        return a->major < b->major ? -1 : 1;
+    }
+    return a->minor < b->minor ? -1 : a->minor > b->minor ? 1 : 0;
 }

@@ -1,15 +1,18 @@
 /*
  * Versions and ranges. A scheme says how a version is written and ordered; a version keeps the text
  * as the user wrote it. Two versions of one scheme may be incomparable (releases that a `listed`
- * scheme does not list; tracks).
+ * scheme does not list; the two tracks of DataMiner inside of one major).
  *
- *   semver   1.2.3, v1.2.3, 1.2.3-rc.1, +build ignored in order https://semver.org/spec/v2.0.0.html
- *   dotted   1, 1.2, 1.2.3.4 (numbers; missing parts are 0), an optional leading v, an optional
- * -suffix that sorts before listed   the order in which an Application lists its releases
+ *   semver     1.2.3, v1.2.3, 1.2.3-rc.1, +build ignored in order https://semver.org/spec/v2.0.0.html
+ *   dotted     1, 1.2, 1.2.3.4 (numbers; missing parts are 0), an optional leading v, an optional
+ *              -suffix that sorts before
+ *   listed     the order in which an Application lists its releases
+ *   dataminer  10.3.0 [CU5], 10.3.8, 10.5.2.0 - 15323: see version_dataminer.h
  *
  * Ranges: `>=10.3.8 <10.4` (all hold), `10.3.4..10.3.7` (both ends included), `a || b` (either),
- * `=1.2.3` or `1.2.3` (exactly), `*` (all). Behind a sign a semver may leave out its last numbers: `<10.4` is `<10.4.0`. Source of the words: DESIGN.md, npm's range grammar
- * without ^ and ~.
+ * `=1.2.3` or `1.2.3` (exactly), `*` (all). Behind a sign a semver may leave out its last numbers: `<10.4` is
+ * `<10.4.0`. In dataminer `10.4` is the whole major: `<10.4` is all below it, `>=10.4` all of it and above, on both tracks;
+ * `main` and `feature` are the tracks. Source of the words: DESIGN.md, npm's range grammar without ^ and ~.
  *
  * Decided: a prerelease is in a range by its order alone (<2.0.0 holds 2.0.0-rc.1; npm asks for more). Prerelease
  * numbers have no limit, all other numbers must fit 64 bits. A dotted suffix is ordered naturally: rc9 before rc10.
@@ -28,6 +31,7 @@ enum version_scheme_kind {
     VERSION_SEMVER,
     VERSION_DOTTED,
     VERSION_LISTED,
+    VERSION_DATAMINER,
 };
 
 struct version_scheme {
@@ -43,7 +47,7 @@ enum version_order {
     VERSION_INCOMPARABLE = 2,
 };
 
-/* "semver", "dotted", "listed"; NULL-terminated, in the order of the enum. */
+/* "semver", "dotted", "listed", "dataminer"; NULL-terminated, in the order of the enum. */
 extern const char *const version_scheme_words[];
 
 /* 0 when `text` is a version of the scheme; else E_INVALID with what is wrong and an example of a
@@ -52,9 +56,26 @@ int version_check(const struct version_scheme *scheme, const char *text, struct 
 /* Both must have passed version_check(); others are incomparable. */
 enum version_order version_compare(const struct version_scheme *scheme, const char *a,
                                    const char *b);
-/* The first number ("10" of 10.3.8), or -1 when there is none (listed). For path rules on majors.
- */
-int64_t version_major(const struct version_scheme *scheme, const char *text);
+/* A total order for sorting, -1, 0 or 1: what version_compare() says where it says something; incomparable ones are
+ * set apart by their texts or tracks. Both must have passed version_check(). */
+int version_sort(const struct version_scheme *scheme, const char *a, const char *b);
+
+/* What a rule on majors or minors counts: the major of 10.3.8 is 10, its minor 10.3. DataMiner's majors are
+ * pairs already (10.3), and it has no minors. */
+enum version_unit { UNIT_MAJOR, UNIT_MINOR };
+struct version_line {
+    int64_t major;
+    int64_t minor; /* -1: the line is one number */
+};
+/* False where the scheme has no such unit. Numbers beyond VERSION_LINE_MAX count as that. */
+#define VERSION_LINE_MAX INT64_C(100000000000000)
+bool version_line(const struct version_scheme *scheme, enum version_unit unit, const char *version,
+                  struct version_line *ret);
+/* The line as a rule writes it: "10", "10.3". False when the text is none of the unit. */
+bool version_line_parse(const struct version_scheme *scheme, enum version_unit unit,
+                        const char *text, struct version_line *ret);
+/* -1, 0, 1 */
+int version_line_compare(const struct version_line *a, const struct version_line *b);
 
 struct range; /* arena-owned */
 int range_parse(struct arena *arena, const struct version_scheme *scheme, const char *text,

@@ -100,6 +100,10 @@ def test_validate_prints_every_mistake_at_its_place():
     (("listed", "alpine", "cedar", "--list", "alpine, birch,cedar"), "-1"),
     (("listed", "alpine", "oak", "--list=alpine,birch"), "incomparable"),
     (("listed", "cedar", "birch", "--application", str(SPECS / "good" / "listed.yaml")), "1"),
+    (("dataminer", "10.3.0 [CU5]", "10.3.0-CU12"), "-1"),
+    (("dataminer", "10.3.0 [CU5]", "10.3.8"), "incomparable"),
+    (("dataminer", "10.4.0.0-14772-20240821-release", "10.4.0.0-14003"), "1"),
+    (("dataminer", "10.5.2.0 - 15323", "10.5.2"), "0"),
 ])
 def test_version_compare(words, answer):
     done = lockstep("version", "compare", *words)
@@ -115,6 +119,9 @@ def test_version_compare(words, answer):
     (("semver", "10.3.8", "10.3.4..10.3.7 || 10.3.8"), 0),
     (("listed", "birch", "birch..cedar", "--list", "alpine,birch,cedar"), 0),
     (("listed", "alpine", "birch..cedar", "--list", "alpine,birch,cedar"), 1),
+    (("dataminer", "10.4.0 [CU6]", ">=10.4.0 [CU6] <10.5 main"), 0),
+    (("dataminer", "10.4.9", ">=10.4.0 [CU6] <10.5 main"), 1),
+    (("dataminer", "10.4", "*"), 2),
     (("semver", "ten", "*"), 2),
     (("semver", "1.0.0", ">=>"), 2),
     (("semvr", "1.0.0", "*"), 2),
@@ -131,11 +138,33 @@ def test_path_prints_one_release_a_line(tmp_path):
     done = lockstep("path", "board.yaml", "--from", "1.0.0", "--to", "2.0.0", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "1.0.0\n1.1.0\n2.0.0\n")
     done = lockstep("path", "board.yaml", "--to=1.0.0", "--from=2.0.0", "--json", cwd=tmp_path)
-    assert json.loads(done.stdout) == {"path": ["2.0.0", "1.1.0", "1.0.0"]}
+    assert json.loads(done.stdout) == {
+        "path": ["2.0.0", "1.1.0", "1.0.0"],
+        "why": {"1.1.0": "2.0.0 to 1.0.0 must visit 1.1.0 (paths.required)"},
+    }
     done = lockstep("path", "board.yaml", "--from", "1.0.0", "--to", "9.9.9", cwd=tmp_path)
     assert done.returncode == 1
     assert "9.9.9" in done.stderr
     assert lockstep("path", "board.yaml", "--from", "1.0.0", cwd=tmp_path).returncode == 2
+
+
+def test_path_says_why_and_what_is_missing():
+    spec = str(SPECS / "good" / "dataminer.yaml")
+    done = lockstep("path", spec, "--from", "9.6.0", "--to", "10.3.4", "--why")
+    assert done.stderr == ""
+    assert done.stdout == (
+        "9.6.0\n"
+        "10.0.0 [CU19]  9.6.0 to 10.2.0 must visit each major (paths.up[0].visit)\n"
+        "10.2.0         10.0.0 [CU19] to 10.3.4 must visit each major (paths.up[0].visit)\n"
+        "10.3.4\n")
+    done = lockstep("path", spec, "--from", "10.3.8.0-13272-20230824-release", "--to", "10.3.4")
+    assert (done.returncode, done.stdout) == (0, "10.3.8\n10.3.4\n")
+    done = lockstep("path", spec, "--from", "10.5.2.0 - 15323", "--to", "10.2.0")
+    assert (done.returncode, done.stdout) == (
+        0, "10.5.2.0 - 15323\n10.4.0-CU4\n10.3.0 [CU5]\n10.2.0\n")
+    done = lockstep("path", spec, "--from", "10.0.0 [CU19]", "--to", "9.0.0")
+    assert done.returncode == 1
+    assert "9.0.0 is not a release of dataminer" in done.stderr
 
 
 def test_wrong_use_is_told_with_the_nearest_word():

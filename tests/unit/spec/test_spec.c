@@ -244,7 +244,7 @@ static void short_forms_mean_what_they_stand_for(void **state)
                      SERVICE_RESTART);
     assert_int_equal(action_kind(LIST_AT(&look->actions, const struct action, 1)), ACTION_HEALTH);
     assert_string_equal(cluster_database(spec.cluster, "main")->via, "controller");
-    assert_int_equal(app->paths->down->majors_at_most, 2);
+    assert_int_equal(LIST_AT(&app->paths->down, const struct path_rule, 0)->majors_at_most, 2);
     assert_non_null(application_release(app, "v2.0.0"));
     assert_null(application_release(app, "2.1"));
 }

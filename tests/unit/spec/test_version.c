@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -14,6 +15,7 @@
 
 static const struct version_scheme semver = {.kind = VERSION_SEMVER};
 static const struct version_scheme dotted = {.kind = VERSION_DOTTED};
+static const struct version_scheme dataminer = {.kind = VERSION_DATAMINER};
 static const char *const names[] = {"alder", "birch", "cedar"};
 static const struct version_scheme listed = {VERSION_LISTED, names, 3};
 
@@ -146,14 +148,166 @@ static void orders_listed_versions_by_their_place(void **state UNUSED)
     struct error e = {0};
     assert_int_equal(version_check(&listed, "brch", &e), E_INVALID);
     assert_non_null(strstr(e.message, "did you mean \"birch\"?"));
-    assert_int_equal(version_major(&listed, "alder"), -1);
 }
 
-static void knows_the_major(void **state UNUSED)
+static const char *line(const struct version_scheme *scheme, enum version_unit unit,
+                        const char *version)
 {
-    assert_int_equal(version_major(&semver, "v10.3.8-rc.1"), 10);
-    assert_int_equal(version_major(&dotted, "7"), 7);
-    assert_int_equal(version_major(&semver, "7"), -1);
+    static char text[64];
+    struct version_line found;
+    if (!version_line(scheme, unit, version, &found)) {
+        return "none";
+    }
+    snprintf(text, sizeof(text), found.minor < 0 ? "%lld" : "%lld.%lld", (long long)found.major,
+             (long long)found.minor);
+    return text;
+}
+
+static void knows_the_major_and_the_minor(void **state UNUSED)
+{
+    assert_string_equal(line(&semver, UNIT_MAJOR, "v10.3.8-rc.1"), "10");
+    assert_string_equal(line(&semver, UNIT_MINOR, "v10.3.8-rc.1"), "10.3");
+    assert_string_equal(line(&dotted, UNIT_MAJOR, "7"), "7");
+    assert_string_equal(line(&dotted, UNIT_MINOR, "7"), "7.0");
+    assert_string_equal(line(&semver, UNIT_MAJOR, "7"), "none");
+    assert_string_equal(line(&listed, UNIT_MAJOR, "alder"), "none");
+    assert_string_equal(line(&dataminer, UNIT_MAJOR, "10.3.0 [CU5]"), "10.3");
+    assert_string_equal(line(&dataminer, UNIT_MAJOR, "10.3.8.0 - 13272"), "10.3");
+    assert_string_equal(line(&dataminer, UNIT_MINOR, "10.3.8"), "none");
+    assert_string_equal(line(&semver, UNIT_MAJOR, "18446744073709551615.0.0"), "100000000000000");
+}
+
+/* ---- DataMiner ---- */
+
+static void assert_order(const char *a, const char *b, enum version_order order)
+{
+    enum version_order back = order == VERSION_LESS      ? VERSION_GREATER
+                              : order == VERSION_GREATER ? VERSION_LESS
+                                                         : order;
+    if (version_compare(&dataminer, a, b) != order || version_compare(&dataminer, b, a) != back) {
+        fail_msg("%s against %s should be %d and is %d, back %d", a, b, (int)order,
+                 (int)version_compare(&dataminer, a, b), (int)version_compare(&dataminer, b, a));
+    }
+}
+
+static void reads_every_form_that_dataminer_is_written_in(void **state UNUSED)
+{
+    static const char *const forms[] = {
+        "10.3.8",
+        "10.3.8.0",
+        "10.3.0",
+        "10.3.0 [CU5]",
+        "10.3.0 CU5",
+        "10.4.0-CU4",
+        "10.4.0.0-14772-20240821-release",
+        "10.3.9.0-13272-20230824-release",
+        "10.5.2.0 - 15323",
+        "10.0.0.0-11025-CU19",
+        "10.4.0 [CU6] - 14772",
+        "9.6.0 [CU0]",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+        struct error e = {0};
+        if (version_check(&dataminer, forms[i], &e) < 0) {
+            fail_msg("%s", e.message);
+        }
+        assert_order(forms[i], forms[i], VERSION_EQUAL);
+    }
+    assert_order("10.3.0 [CU5]", "10.3.0 CU5", VERSION_EQUAL);
+    assert_order("10.3.0 [CU5]", "10.3.0-CU5", VERSION_EQUAL);
+    assert_order("10.3.0 [CU5]", "10.3.0.0-12345-CU5", VERSION_EQUAL);
+    assert_order("10.3.0", "10.3.0 [CU0]", VERSION_EQUAL);
+    assert_order("10.5.2", "10.5.2.0 - 15323", VERSION_EQUAL);
+    assert_order("10.5.2.0-15323", "10.5.2.0 - 15323", VERSION_EQUAL);
+    assert_order("10.5.2.0-15323-20250101-release", "10.5.2.0 - 15323", VERSION_EQUAL);
+}
+
+static void orders_each_track_of_dataminer(void **state UNUSED)
+{
+    static const char *const main_track[] = {"9.6.0",        "9.6.0 [CU9]", "9.6.0 [CU10]",
+                                             "10.0.0 [CU2]", "10.3.0",      "10.3.0 [CU5]",
+                                             "10.4.0-CU4",   "10.4.0 CU12"};
+    static const char *const feature_track[] = {"9.6.1",  "10.0.13", "10.3.4",
+                                                "10.3.8", "10.3.10", "10.4.1"};
+    assert_ascending(&dataminer, main_track, ARRAY_SIZE(main_track));
+    assert_ascending(&dataminer, feature_track, ARRAY_SIZE(feature_track));
+}
+
+static void dataminers_tracks_are_beside_each_other_inside_of_a_major(void **state UNUSED)
+{
+    assert_order("10.3.0 [CU5]", "10.3.8", VERSION_INCOMPARABLE);
+    assert_order("10.3.0", "10.3.1", VERSION_INCOMPARABLE);
+    assert_order("10.3.12", "10.4.0", VERSION_LESS);
+    assert_order("10.3.0 [CU19]", "10.4.1", VERSION_LESS);
+    assert_order("9.6.11", "10.0.0 [CU1]", VERSION_LESS);
+}
+
+static void compares_builds_of_dataminer_where_both_have_one(void **state UNUSED)
+{
+    assert_order("10.5.2.0 - 15322", "10.5.2.0 - 15323", VERSION_LESS);
+    assert_order("10.5.2.0 - 9", "10.5.2.0 - 15323", VERSION_LESS);
+    assert_order("10.5.2.0 - 99999", "10.5.3.0 - 1", VERSION_LESS);
+    assert_order("10.4.0.0-14772-20240821-release", "10.4.0.0-14003", VERSION_GREATER);
+    /* Dates and words say nothing. */
+    assert_order("10.4.0.0-14772-20240821-release", "10.4.0.0-14772-20250101-debug", VERSION_EQUAL);
+    /* Which CU a build is, only a text that has both says. */
+    assert_order("10.4.0.0-14772", "10.4.0 [CU6]", VERSION_INCOMPARABLE);
+    assert_order("10.4.0.0-14772", "10.4.0 [CU6] - 14772", VERSION_EQUAL);
+    assert_order("10.4.0.0-14772", "10.4.0 [CU7] - 14900", VERSION_LESS);
+    assert_order("10.4.0 [CU6] - 14772", "10.4.0 [CU7]", VERSION_LESS);
+    assert_order("10.4.0 [CU6] - 14772", "10.4.0 [CU6]", VERSION_EQUAL);
+    assert_order("10.4.0.0-14772", "10.5.0", VERSION_LESS);
+}
+
+static void sorts_dataminer_in_one_order_that_agrees(void **state UNUSED)
+{
+    static const char *const sorted[] = {"9.6.0",        "10.3.4",           "10.3.8",
+                                         "10.3.8.0 - 1", "10.3.8.0 - 2",     "10.3.0.0-5",
+                                         "10.3.0",       "10.3.0 [CU5]",     "10.3.0 [CU5] - 7",
+                                         "10.4.1",       "10.4.0 [CU1] - 1", "10.4.0 [CU2]"};
+    for (size_t i = 0; i < ARRAY_SIZE(sorted); i++) {
+        for (size_t j = 0; j < ARRAY_SIZE(sorted); j++) {
+            int expected = i < j ? -1 : i > j ? 1 : 0;
+            enum version_order order = version_compare(&dataminer, sorted[i], sorted[j]);
+            assert_int_equal(version_sort(&dataminer, sorted[i], sorted[j]), expected);
+            if (order == VERSION_LESS || order == VERSION_GREATER) {
+                assert_int_equal((int)order, expected);
+            }
+        }
+    }
+}
+
+static void refuses_what_is_no_version_of_dataminer(void **state UNUSED)
+{
+    static const struct {
+        const char *text, *reason;
+    } wrong[] = {
+        {"10.3", "fewer than three"},
+        {"10", "fewer than three"},
+        {"10.3.8.0.1", "more than four"},
+        {"10.3.x", "a number is missing"},
+        {"v10.3.8", "a number is missing"},
+        {"10.3.8 [CU1]", "only a Main Release"},
+        {"10.3.8-CU1", "only a Main Release"},
+        {"10.3.0 [CU5", "not closed"},
+        {"10.3.0 [CU]", "no number"},
+        {"10.3.0 [CU1] [CU2]", "two CUs"},
+        {"10.3.0 [CU1]-CU2", "two CUs"},
+        {"10.3.0[CU1]", "neither [CUn]"},
+        {"10.3.0 - ", "neither a build"},
+        {"10.3.0 - 1 - 2 - 3", "more than a build and a date"},
+        {"10.3.0 - release - 3", "stands more"},
+        {"10.3.0 5", "neither [CUn]"},
+        {"10.3.0 ", "neither [CUn]"},
+        {"99999999999999999999.0.0", "too large"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        struct error e = {0};
+        if (version_check(&dataminer, wrong[i].text, &e) != E_INVALID ||
+            strstr(e.message, wrong[i].reason) == NULL) {
+            fail_msg("\"%s\": %s", wrong[i].text, e.message);
+        }
+    }
 }
 
 static bool in(const struct version_scheme *scheme, const char *range, const char *version)
@@ -196,6 +350,54 @@ static void ranges_hold_what_they_say(void **state UNUSED)
     assert_false(in(&listed, "<birch", "birch"));
     assert_false(in(&listed, "*", "elm"));
     assert_false(in(&semver, "*", "no version"));
+}
+
+static void ranges_of_dataminer_are_per_track_and_know_whole_majors(void **state UNUSED)
+{
+    /* The document's: 10.3.8 or higher to 10.3.4 … 10.3.7. */
+    assert_true(in(&dataminer, ">=10.3.8", "10.3.8"));
+    assert_true(in(&dataminer, ">=10.3.8", "10.4.0 [CU1]"));
+    assert_false(in(&dataminer, ">=10.3.8", "10.3.0 [CU9]"));
+    assert_true(in(&dataminer, "10.3.4..10.3.7", "10.3.5.0 - 12000"));
+    assert_false(in(&dataminer, "10.3.4..10.3.7", "10.3.0 [CU2]"));
+    /* 10.4.0 >= CU6 */
+    assert_true(in(&dataminer, ">=10.4.0 [CU6] <10.5", "10.4.0 CU7"));
+    assert_false(in(&dataminer, ">=10.4.0 [CU6] <10.5", "10.4.0 [CU5]"));
+    assert_false(in(&dataminer, ">=10.4.0 [CU6] <10.5", "10.4.9"));
+    assert_false(in(&dataminer, ">=10.4.0 [CU6] <10.5", "10.5.0"));
+    assert_true(in(&dataminer, "10.3.0 [CU1]..10.3.0 [CU5]", "10.3.0-CU3"));
+    assert_true(in(&dataminer, "10.3.0 CU1..10.3.0 CU5||10.5.2", "10.5.2.0 - 15323"));
+    /* A whole major is on both tracks. */
+    assert_true(in(&dataminer, ">=10.4", "10.4.1"));
+    assert_true(in(&dataminer, ">=10.4", "10.4.0"));
+    assert_true(in(&dataminer, ">=10.4", "10.4.0.0-14772-20240821-release"));
+    assert_false(in(&dataminer, ">10.4", "10.4.12"));
+    assert_true(in(&dataminer, "<=10.4", "10.4.12"));
+    assert_false(in(&dataminer, "<10.4", "10.4.0"));
+    assert_true(in(&dataminer, "10.4", "10.4.0 [CU3]"));
+    assert_false(in(&dataminer, "10.4", "10.5.1"));
+    assert_true(in(&dataminer, "9.6..10.1", "10.1.5"));
+    assert_false(in(&dataminer, "9.6..10.1", "10.2.0"));
+    /* The tracks by their names. */
+    assert_true(in(&dataminer, "main >=10.4", "10.4.0"));
+    assert_false(in(&dataminer, "main >=10.4", "10.4.3"));
+    assert_true(in(&dataminer, "feature", "10.4.3"));
+    assert_false(in(&dataminer, "feature", "10.4.0 [CU3]"));
+    /* One build. */
+    assert_true(in(&dataminer, "10.5.2.0 - 15323", "10.5.2.0-15323-20250101-release"));
+    assert_false(in(&dataminer, "10.5.2.0 - 15323", "10.5.2.0 - 15324"));
+    assert_true(in(&dataminer, ">=10.5.2.0 - 15323 <10.5.3", "10.5.2.0 - 15324"));
+    struct arena a;
+    arena_init(&a);
+    const struct range *range = NULL;
+    struct error e = {0};
+    assert_int_equal(range_parse(&a, &dataminer, "10.3.4 - 10.3.7", &range, &e), E_INVALID);
+    assert_non_null(strstr(e.message, "first..last"));
+    assert_int_equal(range_parse(&a, &dataminer, "10.4..10.3", &range, &e), E_INVALID);
+    assert_int_equal(range_parse(&a, &dataminer, "10.4.0..10.3", &range, &e), E_INVALID);
+    assert_int_equal(range_parse(&a, &dataminer, ">=main", &range, &e), E_INVALID);
+    assert_int_equal(range_parse(&a, &semver, "main", &range, &e), E_INVALID);
+    arena_deinit(&a);
 }
 
 static void a_prerelease_is_in_a_range_by_its_order_alone(void **state UNUSED)
@@ -336,7 +538,14 @@ int main(void)
         cmocka_unit_test(orders_dotted_versions_by_numbers_and_natural_suffixes),
         cmocka_unit_test(a_version_longer_than_its_limit_is_refused),
         cmocka_unit_test(orders_listed_versions_by_their_place),
-        cmocka_unit_test(knows_the_major),
+        cmocka_unit_test(knows_the_major_and_the_minor),
+        cmocka_unit_test(reads_every_form_that_dataminer_is_written_in),
+        cmocka_unit_test(orders_each_track_of_dataminer),
+        cmocka_unit_test(dataminers_tracks_are_beside_each_other_inside_of_a_major),
+        cmocka_unit_test(compares_builds_of_dataminer_where_both_have_one),
+        cmocka_unit_test(sorts_dataminer_in_one_order_that_agrees),
+        cmocka_unit_test(refuses_what_is_no_version_of_dataminer),
+        cmocka_unit_test(ranges_of_dataminer_are_per_track_and_know_whole_majors),
         cmocka_unit_test(ranges_hold_what_they_say),
         cmocka_unit_test(a_prerelease_is_in_a_range_by_its_order_alone),
         cmocka_unit_test(refuses_wrong_ranges_with_a_reason),
