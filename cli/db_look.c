@@ -17,17 +17,8 @@ static bool is_ours_or_the_tools(const struct db_session *s, const char *name)
 static int look_for_tables(struct db_call *call, struct db_session *s, struct db_look *look,
                            struct error *e)
 {
-    const char *sql = s->engine->kind == DB_SQLITE
-                          ? "SELECT name FROM sqlite_master WHERE type = 'table'"
-                      : s->engine->kind == DB_MARIADB
-                          ? "SELECT table_name FROM information_schema.tables WHERE table_schema = "
-                            "database() AND table_type = 'BASE TABLE'"
-                          : "SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = "
-                            "c.relnamespace WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT "
-                            "IN ('pg_catalog', 'information_schema', 'lockstep') AND n.nspname NOT "
-                            "LIKE 'pg\\_%'";
     struct db_rows rows;
-    int rc = db_query(s, call->arena, sql, NULL, 0, &rows, e);
+    int rc = db_query(s, call->arena, s->engine->table_names, NULL, 0, &rows, e);
     look->bare = true;
     for (size_t i = 0; rc == 0 && i < rows.count; i++) {
         look->bare = look->bare && is_ours_or_the_tools(s, db_cell(&rows, i, 0));

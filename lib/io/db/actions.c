@@ -1,6 +1,6 @@
 /*
- * Owns the actions that look at a ledger, record what a database has reached, or run one statement. The ones that
- * only look change nothing, and create nothing.
+ * Owns the actions that look at a ledger or record what a database has reached. The ones that only look change nothing,
+ * and create nothing.
  */
 #include <inttypes.h>
 #include <jansson.h>
@@ -13,7 +13,6 @@
 #include "lib/io/db/format.h"
 #include "lib/io/db/hold.h"
 #include "lib/io/db/migrate.h"
-#include "lib/io/db/script.h"
 #include "lib/io/platform/digest.h"
 #include "lib/io/platform/process.h"
 #include "lib/spec/shape.h"
@@ -275,87 +274,6 @@ int act_db_checkpoint(struct act *act, const struct action *action, struct error
     int rc;
     do {
         rc = checkpoint_once(act, action->db_checkpoint, e);
-    } while (db_again(act, rc));
-    return rc;
-}
-
-/* ---- one statement ---- */
-
-static int sql_in_transaction(struct db_session *s, const struct db_sql_action *a,
-                              const struct db_work *work, struct error *e)
-{
-    int rc = db_begin(s, e);
-    if (rc == 0) {
-        rc = db_exec(s, a->statement, e);
-    }
-    if (rc == 0) {
-        rc = db_evidence_add(s, work, DB_HOW_RAN, e);
-    }
-    if (rc == 0) {
-        rc = db_commit(s, e);
-    }
-    if (rc < 0) {
-        db_rollback(s);
-    }
-    return rc;
-}
-
-static int look_at_sql(struct act *act, const struct db_sql_action *a, enum db_engine_kind engine,
-                       struct error *e)
-{
-    struct script script;
-    script_read(act->arena,
-                (struct bytes){.data = (const uint8_t *)a->statement, .len = strlen(a->statement)},
-                engine, &script);
-    int rc = script_check(&script, 1, e);
-    for (size_t i = 0; rc == 0 && i < script.count; i++) {
-        if (statement_controls(&script.items[i])) {
-            rc = error_set(e, E_INVALID,
-                           "the statement begins or ends a transaction; it runs in one of "
-                           "Lockstep's own, together with its evidence: leave BEGIN and COMMIT "
-                           "out");
-        }
-    }
-    if (rc < 0) {
-        error_wrap(e, "database %s", a->database.name);
-    }
-    return rc;
-}
-
-static int sql_once(struct act *act, const struct db_sql_action *a, struct error *e)
-{
-    char hex[DIGEST_HEX_BYTES];
-    digest_bytes_hex(a->statement, strlen(a->statement), hex);
-    struct db_work work = {
-        .run = act->run, .step = act->step, .item = "sql", .digest = hex, .fence = act->fence};
-    struct db_session s = {0};
-    struct db_evidence evidence = {0};
-    bool temporary = false;
-    int rc = db_work_open(act, &s, &a->database, FORMAT_NONE, NULL, &temporary, e);
-    if (rc == 0) {
-        rc = look_at_sql(act, a, s.engine->kind, e);
-    }
-    if (rc == 0) {
-        rc = db_evidence_find(&s, act->arena, &work, &evidence, e);
-    }
-    if (rc == 0 && evidence.found && !str_equal(evidence.digest, hex)) {
-        rc =
-            error_set(e, E_CONFLICT, "database %s: step %s ran another statement at %s: plan again",
-                      a->database.name, act->step, evidence.at);
-    } else if (rc == 0 && evidence.found) {
-        act_log(act, "database %s: the statement ran at %s already", a->database.name, evidence.at);
-    } else if (rc == 0) {
-        rc = sql_in_transaction(&s, a, &work, e);
-    }
-    return db_work_close(act, &s, &a->database, FORMAT_NONE, temporary, rc, e);
-}
-
-int act_db_sql(struct act *act, const struct action *action, struct error *e)
-{
-    const struct db_sql_action *a = action->sql;
-    int rc;
-    do {
-        rc = sql_once(act, a, e);
     } while (db_again(act, rc));
     return rc;
 }

@@ -25,6 +25,10 @@ int db_checkpoint_now(struct act *act, struct db_session *s, const struct db_che
                       struct db_checkpoint *ret, struct db_fingerprint *ret_fingerprint,
                       struct error *e);
 
+/* act_db_sql(), with what it sends watched (`trace` may be NULL). */
+int db_sql(struct act *act, const struct db_sql_action *a, const struct db_trace *trace,
+           struct error *e);
+
 /* Where act_db_backup() of this run and step leaves its file. */
 const char *db_backup_path(struct act *act, const char *directory, const char *database,
                            const char *run, const char *step);

@@ -76,15 +76,12 @@ static int check_once(struct act *act, const struct db_check_action *a, struct e
     if (rc == 0) {
         rc = look_at(act->arena, a, s.engine->kind, e);
     }
-    if (rc == 0 && s.engine->kind == DB_POSTGRES) {
-        rc = db_exec(&s,
-                     arena_printf(act->arena, "SET statement_timeout = %lld",
-                                  (long long)MIN(MAX(act_left_ms(act), 1), INT32_MAX)),
-                     e);
+    if (rc == 0 && s.engine->limit_statements != NULL) {
+        rc = s.engine->limit_statements(&s, act_left_ms(act), e);
     }
     if (rc == 0) {
         rc = db_query(&s, act->arena, a->sql, NULL, 0, &rows, e);
-        if (rc < 0 && str_equal(s.fault.sqlstate, "57014")) {
+        if (rc < 0 && s.fault.late) {
             rc = error_set(e, E_TIMEOUT, "database %s: the check did not end in its time: %.*s",
                            a->database.name, STATEMENT_SHOWN, a->sql);
         }

@@ -45,7 +45,8 @@ act_function act_db_check;
  * no step nearer for `stall`, or not there `within`; E_IO: the command dies again and again. Its command is ended then.
  * facts: {"progress":text or null,"starts":n}. */
 act_function act_follow;
-/* The statement and its evidence in one transaction. */
+/* The statement and its evidence in one transaction; what cannot stand in one (MariaDB's changes of the schema) has an
+ * intent first, as a migration has. E_UNKNOWN: it may have run. */
 act_function act_db_sql;
 /* Changes nothing, creates nothing. facts: {"applied":[ids, sorted],"bytes":n,"engine":text,"fence":n,
  * "holder":null or {"backend_pid","fence","held","host","pid","run","since"},"identity":text,"ledger_exists":bool,"open":[…],

@@ -404,7 +404,7 @@ static const char *upsert(const struct db_session *s, const char *table, const c
                           size_t count, size_t key)
 {
     const char q = s->engine->name_quote; /* some of the names are words of the language */
-    bool maria = s->engine->kind == DB_MARIADB;
+    bool duplicate = s->engine->on_duplicate_key;
     struct buf b;
     buf_init(&b, s->arena, LIMIT_TEXT_BYTES);
     buf_printf(&b, "INSERT INTO %s%s (", s->engine->prefix, table);
@@ -415,14 +415,14 @@ static const char *upsert(const struct db_session *s, const char *table, const c
     for (size_t i = 0; i < count; i++) {
         buf_printf(&b, "%s$%zu", i > 0 ? ", " : "", i + 1);
     }
-    buf_puts(&b, maria ? ") ON DUPLICATE KEY UPDATE " : ") ON CONFLICT (");
-    for (size_t i = 0; i < key && !maria; i++) {
+    buf_puts(&b, duplicate ? ") ON DUPLICATE KEY UPDATE " : ") ON CONFLICT (");
+    for (size_t i = 0; i < key && !duplicate; i++) {
         buf_printf(&b, "%s%s", i > 0 ? ", " : "", columns[i]);
     }
-    buf_puts(&b, maria ? "" : ") DO UPDATE SET ");
+    buf_puts(&b, duplicate ? "" : ") DO UPDATE SET ");
     for (size_t i = key; i < count; i++) {
         buf_printf(&b, "%s%c%s%c = ", i > key ? ", " : "", q, columns[i], q);
-        buf_printf(&b, maria ? "VALUES(%c%s%c)" : "excluded.%c%s%c", q, columns[i], q);
+        buf_printf(&b, duplicate ? "VALUES(%c%s%c)" : "excluded.%c%s%c", q, columns[i], q);
     }
     assert(!b.overflow);
     return buf_text(&b);

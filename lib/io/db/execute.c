@@ -142,12 +142,17 @@ int execute_ask(struct execute *x, const struct unit *unit, const char *why, str
     if (rc < 0) {
         return rc;
     }
+    const char *settle = /* no ledger, nothing that `lockstep db` could mark */
+        x->format->kind == FORMAT_NONE
+            ? ""
+            : arena_printf(x->arena,
+                           "; or `lockstep db` marks %s as applied or as reverted, or runs it the "
+                           "other way",
+                           x->item->id);
     return error_set(e, E_UNKNOWN,
                      "%s may or may not have run: %s. It is: %.120s … Look at what it makes, and "
-                     "undo what is half-done. Then `retry` runs it again from this statement on; "
-                     "or `lockstep db` marks %s as applied or as reverted, or runs it the other "
-                     "way",
-                     place_of(x, unit), why, unit->words, x->item->id);
+                     "undo what is half-done. Then `retry` runs it again from this statement on%s",
+                     place_of(x, unit), why, unit->words, settle);
 }
 
 /* Words can hide it (a procedure that commits): what ran has run, and nothing says so. The intent that others have before
@@ -162,6 +167,12 @@ static int broke_out(struct execute *x, size_t at, struct error *e)
         error_wrap(e, "%s ended our transaction by itself, and its intent could not be written",
                    x->item->file);
         return E_UNKNOWN; /* not E_UNAVAILABLE: looking again would run it again */
+    }
+    if (x->format->kind == FORMAT_NONE) {
+        return error_set(e, E_UNKNOWN,
+                         "%s ended our transaction by itself: its statements have run. A retry "
+                         "runs them a second time: look at what they made, and undo it first",
+                         x->item->file);
     }
     return error_set(e, E_UNKNOWN,
                      "%s ended our transaction by itself: its statements have run, and the ledger "
@@ -228,10 +239,8 @@ static int failed_cleanly(struct execute *x, size_t at, int rc, struct error *e)
 static const char *begin_text(struct execute *x, const struct unit *unit)
 {
     struct db_session *s = x->session;
-    return waits_limited(x->waits, &x->units, unit)
-               ? arena_printf(x->arena, "%s; SET LOCAL lock_timeout = %" PRId64, s->engine->begin,
-                              waits_limit_ms(x->waits))
-               : s->engine->begin;
+    return waits_limited(x->waits, &x->units, unit) ? waits_begin(x->waits, x->arena)
+                                                    : s->engine->begin;
 }
 
 /* *ret_prefix: the beginning is to go out together with the unit's first text. */

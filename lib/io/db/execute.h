@@ -1,5 +1,5 @@
 /*
- * Carries one migration out, unit by unit (units.h), and leaves behind at every moment what the next one needs to know
+ * Carries one migration, or one extra step's statement, out, unit by unit (units.h), and leaves behind at every moment what the next one needs to know
  * where it stopped: nothing, an intent, or ledger row and evidence. What to do about an intent is judge.h's.
  */
 #ifndef LOCKSTEP_IO_DB_EXECUTE_H
@@ -36,6 +36,10 @@ struct execute {
 /* From unit `from` on. 0: effect, ledger and evidence are durable, no intent is left. E_UNAVAILABLE: the session is
  * gone, look again. E_UNKNOWN: a person is asked. Else it failed, and *e says what stands and what a retry does. */
 int execute_units(struct execute *x, size_t from, struct error *e);
+/* What became of the unit at which the intent stopped (judge.h). *ret_from: where to go on; units.count: nothing is left
+ * but the outcome. E_UNKNOWN: a person is asked. (resume.c) */
+int execute_resume(struct execute *x, const struct db_intent *intent, size_t *ret_from,
+                   struct error *e);
 /* The settings that units before `to` made, said again to a new session. */
 int execute_session(struct execute *x, size_t to, struct error *e);
 /* What stands there before the unit runs, as an intent keeps it; "" where nothing can be seen. */

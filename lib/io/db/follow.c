@@ -68,9 +68,8 @@ static int open_session(struct follow *f, struct error *e)
     db_close(&f->session);
     f->session = (struct db_session){0};
     int rc = db_open_to_look(f->act, &f->session, &f->a->database, false, e);
-    if (rc == 0 && f->session.engine->kind == DB_POSTGRES) {
-        rc = db_exec(&f->session,
-                     arena_printf(f->act->arena, "SET statement_timeout = %d", ANSWER_MS), e);
+    if (rc == 0 && f->session.engine->limit_statements != NULL) {
+        rc = f->session.engine->limit_statements(&f->session, ANSWER_MS, e);
     }
     return rc;
 }

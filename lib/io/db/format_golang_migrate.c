@@ -157,8 +157,8 @@ static int advisory_keys(struct db_session *s, struct arena *arena, struct strin
     const char *database = NULL;
     int rc = find_table(s, &table, e);
     if (rc == 0) {
-        rc = db_value(s, s->arena, maria ? "SELECT DATABASE()" : "SELECT current_database()", NULL,
-                      0, &database, e);
+        rc = db_value(s, s->arena, arena_printf(s->arena, "SELECT %s", s->engine->database_name),
+                      NULL, 0, &database, e);
     }
     if (rc < 0) {
         return rc;

@@ -50,7 +50,7 @@ static int ledger_create(struct db_session *s, struct error *e)
     if (rc == 0) {
         rc = db_ledger_exists(s, &table, &there, e);
     }
-    if (rc == 0 && s->engine->kind == DB_MARIADB) {
+    if (rc == 0 && !s->engine->schema_in_transactions) {
         return create_in_steps(s, &table, e);
     }
     if (rc < 0 || there) {

@@ -170,7 +170,7 @@ static int say_holder(struct db_session *s, struct arena *arena, int64_t until, 
 
 static int lock_table_create(struct db_session *s, struct error *e)
 {
-    bool commits = s->engine->kind == DB_MARIADB;
+    bool commits = !s->engine->schema_in_transactions;
     int rc = db_exec(
         s,
         commits
@@ -195,7 +195,7 @@ static int lease_take(struct db_session *s, struct arena *arena, struct db_holde
     struct db_rows rows = {0};
     if (rc == 0) {
         rc = db_query(s, s->arena,
-                      s->engine->kind == DB_MARIADB
+                      s->engine->on_duplicate_key
                           ? "INSERT IGNORE INTO db_lock (id, expireat) VALUES ($2, $1)"
                           : "INSERT INTO db_lock (id, expireat) VALUES ($2, $1)"
                             " ON CONFLICT (id) DO NOTHING",

@@ -9,6 +9,7 @@
 #include <mysqld_error.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,6 +138,7 @@ static int fail(struct db_session *s, const char *sql, const struct mariadb_stat
         (struct db_fault){.number = number,
                           .lost = means_lost(number),
                           .waited = number == MARIADB_LOCK_WAIT,
+                          .late = number == MARIADB_LATE,
                           .fenced = number == MARIADB_SIGNAL && str_starts(words, DB_FENCE_WORDS)};
     snprintf(s->fault.sqlstate, sizeof(s->fault.sqlstate), "%s", mysql_sqlstate(conn(s)));
     if (statement != NULL) {
@@ -362,6 +364,22 @@ static int drain(struct db_session *s, const char *sql, struct mariadb_statement
     return more > 0 ? fail(s, sql, known ? statement : NULL, e) : 0;
 }
 
+/* Sends a text and waits for its first answer; tells the watch once when that is late. */
+static bool send_watched(struct db_session *s, const char *sql)
+{
+    const struct db_watch *watch = s->options.watch;
+    if (mysql_send_query(conn(s), sql, strlen(sql)) != 0) {
+        return false;
+    }
+    if (watch != NULL) {
+        struct pollfd answer = {.fd = (int)mysql_get_socket(conn(s)), .events = POLLIN};
+        if (poll(&answer, 1, (int)MIN(watch->after_ms, INT32_MAX)) == 0) {
+            watch->slow(watch->context);
+        }
+    }
+    return mysql_read_query_result(conn(s)) == 0;
+}
+
 static int maria_exec(struct db_session *s, const char *sql, struct error *e)
 {
     struct mariadb_statement first = {0};
@@ -379,7 +397,7 @@ static int maria_exec(struct db_session *s, const char *sql, struct error *e)
     if (rc < 0) {
         return rc;
     }
-    if (mysql_real_query(conn(s), sql, strlen(sql)) != 0) {
+    if (!send_watched(s, sql)) {
         return fail(s, sql, &first, e);
     }
     rc = drain(s, sql, &first, e);
@@ -573,6 +591,10 @@ const struct db_engine db_mariadb = {
     .name = "MariaDB",
     .name_quote = '`',
     .text_type = "char",
+    .database_name = "DATABASE()",
+    .table_names = "SELECT table_name FROM information_schema.tables WHERE table_schema = "
+                   "database() AND table_type = 'BASE TABLE'",
+    .on_duplicate_key = true,
     .schemes = schemes,
     .open = maria_open,
     .close = maria_close,
@@ -590,6 +612,8 @@ const struct db_engine db_mariadb = {
     .creator_lock = mariadb_creator_lock,
     .creator_unlock = mariadb_creator_unlock,
     .limit_wait = mariadb_limit_wait,
+    .lock_limit = &mariadb_lock_limit,
+    .limit_statements = mariadb_limit_statements,
     .try_lock = mariadb_try_lock,
     .keep_lock = mariadb_keep_lock,
     .unlock = mariadb_unlock,

@@ -1,6 +1,6 @@
 /*
  * Shared by the files of the MariaDB engine only: mariadb.c (sessions), mariadb_url.c, mariadb_text.c (how the server
- * reads a text), mariadb_lock.c (locks, evidence), mariadb_dump.c (backup and restore), mariadb_schema.c.
+ * reads a text), mariadb_lock.c (locks, evidence), mariadb_waits.c, mariadb_dump.c (backup and restore), mariadb_schema.c.
  */
 #ifndef LOCKSTEP_IO_DB_MARIADB_H
 #define LOCKSTEP_IO_DB_MARIADB_H
@@ -14,6 +14,7 @@
 #define MARIADB_NO_SUCH_THREAD  1094
 #define MARIADB_EMPTY_QUERY     1065
 #define MARIADB_LOCK_WAIT       1205
+#define MARIADB_LATE            1969 /* ER_STATEMENT_TIMEOUT */
 #define MARIADB_BINLOG_TRUST    1419
 #define MARIADB_PRIVILEGE       1227
 #define MARIADB_SIGNAL          1644
@@ -83,6 +84,12 @@ static inline struct mariadb *mariadb_of(const struct db_session *s)
 const char *mariadb_lock_name(const struct db_session *s, const char *kind, const char *what);
 #define MARIADB_SESSION_LOCK                                                                       \
     "lockstep:session:" /* and the connection's number: a session of ours */
+/* All sessions p, and the program that each names itself; "" where the performance schema is off. */
+#define MARIADB_PROGRAM "COALESCE(a.ATTR_VALUE, '')"
+#define MARIADB_SESSIONS                                                                           \
+    " FROM information_schema.PROCESSLIST p LEFT JOIN"                                             \
+    " performance_schema.session_account_connect_attrs a"                                          \
+    " ON a.PROCESSLIST_ID = p.ID AND a.ATTR_NAME = 'program_name'"
 #define MARIADB_OURS "IS_USED_LOCK(CONCAT('" MARIADB_SESSION_LOCK "', p.ID)) IS NOT NULL"
 
 extern const char mariadb_evidence_ddl[];
@@ -97,6 +104,8 @@ extern const char mariadb_evidence_ddl[];
 int mariadb_creator_lock(struct db_session *s, struct error *e);
 void mariadb_creator_unlock(struct db_session *s);
 int mariadb_limit_wait(struct db_session *s, int64_t ms, struct error *e);
+extern const struct db_lock_limit mariadb_lock_limit;
+int mariadb_limit_statements(struct db_session *s, int64_t ms, struct error *e);
 int mariadb_try_lock(struct db_session *s, const struct db_holder *self, bool *ret,
                      struct error *e);
 int mariadb_keep_lock(struct db_session *s, const struct db_holder *self, bool *ret,
@@ -118,6 +127,9 @@ int mariadb_dump(struct db_session *s, struct act *act, const struct database_re
                  const char *path, struct error *e);
 int mariadb_restore(struct db_session *s, struct act *act, const struct database_ref *ref,
                     const char *path, struct error *e);
+
+/* Everything but the tables in `left_out` ('…', '…'), which is not empty. The session looks at no foreign key afterwards. */
+int mariadb_drop_all(struct db_session *s, const char *left_out, struct error *e);
 
 int mariadb_objects(struct db_session *s, struct arena *arena, struct db_object **ret,
                     size_t *ret_count, struct error *e);

@@ -225,7 +225,7 @@ int mariadb_dump(struct db_session *s, struct act *act, const struct database_re
 
 /* ---- the way back ---- */
 
-static int drop_all(struct db_session *s, const char *left_out, struct error *e)
+int mariadb_drop_all(struct db_session *s, const char *left_out, struct error *e)
 {
     struct db_rows rows = {0};
     const char *sql = arena_printf(
@@ -291,7 +291,7 @@ int mariadb_restore(struct db_session *s, struct act *act, const struct database
     rc = rc < 0 ? rc : find_left_out(s, &quoted, &left_out, e);
     rc = rc < 0 ? rc : mark(s, path, e);
     bool begun = rc == 0;
-    rc = rc < 0 ? rc : drop_all(s, quoted, e);
+    rc = rc < 0 ? rc : mariadb_drop_all(s, quoted, e);
     if (rc == 0) {
         add(&p, "--batch");
         add(&p, "--abort-source-on-error");

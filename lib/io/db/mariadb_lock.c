@@ -134,12 +134,7 @@ int mariadb_advisory_release(struct db_session *s, const char *key, struct error
     return rc;
 }
 
-#define SINCE   TIME_TEXT("UTC_TIMESTAMP() - INTERVAL COALESCE(p.TIME, 0) SECOND")
-#define PROGRAM "COALESCE(a.ATTR_VALUE, '')" /* "" where the performance schema is off */
-#define SESSIONS                                                                                   \
-    " FROM information_schema.PROCESSLIST p LEFT JOIN"                                             \
-    " performance_schema.session_account_connect_attrs a"                                          \
-    " ON a.PROCESSLIST_ID = p.ID AND a.ATTR_NAME = 'program_name'"
+#define SINCE TIME_TEXT("UTC_TIMESTAMP() - INTERVAL COALESCE(p.TIME, 0) SECOND")
 
 static const char *session_words(struct arena *arena, const char *id, const struct db_rows *rows)
 {
@@ -168,8 +163,8 @@ int mariadb_advisory_state(struct db_session *s, struct arena *arena, const char
     }
     if (rc == 0 && id != NULL) {
         rc = db_query(s, arena,
-                      "SELECT " PROGRAM ", p.USER, p.HOST, p.COMMAND, " SINCE
-                      ", " MARIADB_OURS SESSIONS " WHERE p.ID = $1",
+                      "SELECT " MARIADB_PROGRAM ", p.USER, p.HOST, p.COMMAND, " SINCE
+                      ", " MARIADB_OURS MARIADB_SESSIONS " WHERE p.ID = $1",
                       &id, 1, &rows, e);
     }
     if (rc < 0) {
@@ -330,7 +325,8 @@ int mariadb_writers(struct db_session *s, struct arena *arena, struct db_writer 
     int rc = may_see_all(s, e);
     if (rc == 0) {
         rc = db_query(s, arena,
-                      "SELECT p.ID, p.USER, p.HOST, " PROGRAM ", p.COMMAND, " SINCE SESSIONS
+                      "SELECT p.ID, p.USER, p.HOST, " MARIADB_PROGRAM
+                      ", p.COMMAND, " SINCE MARIADB_SESSIONS
                       " WHERE p.DB = DATABASE() AND p.ID <> CONNECTION_ID()"
                       " AND NOT (" MARIADB_OURS ") ORDER BY p.ID",
                       NULL, 0, &rows, e);

@@ -1,7 +1,7 @@
 /*
  * Owns the running of a step's migrations, each once. At the start of every session it reads what stands there: the
  * ledger, this step's evidence, the intents of whoever was here before. What to do about an intent is decided in
- * judge.c; how one migration is carried out stands in execute.c.
+ * judge.c, asked by resume.c; how one migration is carried out stands in execute.c.
  *
  *              look                          effect, ledger, evidence: one COMMIT
  *   (start) ──────────> not run, one transaction ────────────────────────────────────> done
@@ -27,7 +27,6 @@
 #include "lib/io/db/db.h"
 #include "lib/io/db/execute.h"
 #include "lib/io/db/hold.h"
-#include "lib/io/db/judge.h"
 #include "lib/io/platform/files.h"
 #include "lib/io/platform/process.h"
 
@@ -269,90 +268,6 @@ static int read_units(struct migrate *m, const struct migration_item *item, stru
     return rc;
 }
 
-static bool answered(const struct act *act, const struct db_intent *intent)
-{
-    return intent->asked_attempt != 0 && act->attempt > intent->asked_attempt &&
-           str_equal(intent->asked_run, act->run) && str_equal(intent->asked_step, act->step);
-}
-
-static bool session_lost(const struct units *units, size_t at)
-{
-    for (size_t i = 0; i < at && i < units->count; i++) {
-        if (units->items[i].keeps) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Looks at the schema, as far as the unit's intent has something to compare with. */
-static int see(struct execute *x, const struct unit *unit, const char *was, struct judge_case *ret,
-               struct error *e)
-{
-    const char *now = "";
-    int rc = unit->kind == UNIT_ALONE && !str_empty(was) ? execute_state(x, unit, &now, e) : 0;
-    ret->seen = str_empty(was) || str_empty(now) ? JUDGE_BLIND
-                : str_equal(was, now)            ? JUDGE_SAME
-                                                 : JUDGE_CHANGED;
-    ret->index = ret->seen != JUDGE_BLIND && unit->index.name != NULL &&
-                 x->session->engine->index_state != NULL;
-    ret->index_drop = unit->index_drop;
-    ret->index_was = !str_equal(was, "none");
-    ret->index_is = !str_equal(now, "none");
-    ret->index_valid = str_starts(now, "valid ");
-    const char *id_was = strchr(was, ' ');
-    const char *id_now = strchr(now, ' ');
-    ret->index_same = id_was != NULL && id_now != NULL && str_equal(id_was, id_now);
-    return rc;
-}
-
-/* What became of the unit at which the intent stopped. *ret_from: where to go on; `units->count`: nothing is left. */
-static int judge_intent(struct migrate *m, struct execute *x, const struct db_intent *intent,
-                        size_t *ret_from, struct error *e)
-{
-    const struct units *units = &x->units;
-    size_t at = MIN((size_t)intent->progress.done, units->count - 1);
-    const struct unit *unit = &units->items[at];
-    struct judge_case c = {.other_text = !str_equal(intent->digest, x->work.digest),
-                           .unknown = str_equal(intent->progress.state, EXECUTE_UNKNOWN),
-                           .session_lost = session_lost(units, at),
-                           .not_begun = str_equal(intent->progress.state, EXECUTE_NOT_BEGUN),
-                           .answered = answered(m->act, intent),
-                           .kind = unit->kind,
-                           .atomic = unit->atomic,
-                           .schema_only = unit->schema_only,
-                           .surely = unit->surely,
-                           .repeatable = unit->repeatable};
-    int rc =
-        c.other_text || c.unknown || c.not_begun ? 0 : see(x, unit, intent->progress.state, &c, e);
-    if (rc < 0) {
-        return rc;
-    }
-    const char *why = "";
-    enum judge_verdict verdict = judge(&c, &why);
-    if (verdict != JUDGE_ASK) {
-        act_log(m->act, "%s: begun %s, stopped at line %d; %s", x->item->file, intent->at,
-                unit->line, why);
-    }
-    switch (verdict) {
-    case JUDGE_ASK:
-        return execute_ask(x, unit, why, e);
-    case JUDGE_CLEAN:
-        rc = execute_clean(x, unit, intent->progress.state, e);
-        break;
-    case JUDGE_RAN:
-        at++;
-        break;
-    case JUDGE_RESTART:
-        at = 0;
-        break;
-    case JUDGE_RUN:
-        break;
-    }
-    *ret_from = at;
-    return rc == 0 ? execute_session(x, at, e) : rc;
-}
-
 static int run_from(struct execute *x, size_t from, struct error *e)
 {
     return from < x->units.count ? execute_units(x, from, e) : execute_outcome(x, e);
@@ -365,7 +280,7 @@ static int run_item(struct migrate *m, struct execute *x, const struct db_intent
     int rc = read_units(m, x->item, &x->units, e);
     size_t from = 0;
     if (rc == 0 && intent != NULL) {
-        rc = judge_intent(m, x, intent, &from, e);
+        rc = execute_resume(x, intent, &from, e);
     }
     if (rc < 0) {
         return rc;

@@ -292,6 +292,7 @@ static int fail(struct db_session *s, const PGresult *result, const char *sql, s
         snprintf(s->fault.sqlstate, sizeof(s->fault.sqlstate), "%s", sqlstate);
         s->fault.fenced = str_equal(sqlstate, FENCE_SQLSTATE);
         s->fault.waited = str_equal(sqlstate, "55P03");
+        s->fault.late = str_equal(sqlstate, "57014");
         s->fault.line = line_of(sql, PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION));
     }
     if (s->fault.lost) {
@@ -503,6 +504,10 @@ static const char *const schemes[] = {"postgres://", "postgresql://", NULL};
 const struct db_engine db_postgres = {
     .kind = DB_POSTGRES,
     .name = "PostgreSQL",
+    .database_name = "current_database()",
+    .table_names = "SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+                   "WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT IN ('pg_catalog', "
+                   "'information_schema', 'lockstep') AND n.nspname NOT LIKE 'pg\\_%'",
     .schemes = schemes,
     .name_quote = '"',
     .text_type = "text",
@@ -525,6 +530,8 @@ const struct db_engine db_postgres = {
     .evidence_ddl = postgres_evidence_ddl,
     .creator_lock = postgres_creator_lock,
     .limit_wait = postgres_limit_wait,
+    .lock_limit = &postgres_lock_limit,
+    .limit_statements = postgres_limit_statements,
     .try_lock = postgres_try_lock,
     .keep_lock = postgres_keep_lock,
     .unlock = postgres_unlock,

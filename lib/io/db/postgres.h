@@ -19,6 +19,8 @@ int postgres_conninfo(struct arena *arena, const char *url, const char **ret,
 
 int postgres_creator_lock(struct db_session *s, struct error *e);
 int postgres_limit_wait(struct db_session *s, int64_t ms, struct error *e);
+extern const struct db_lock_limit postgres_lock_limit;
+int postgres_limit_statements(struct db_session *s, int64_t ms, struct error *e);
 int postgres_try_lock(struct db_session *s, const struct db_holder *self, bool *ret,
                       struct error *e);
 int postgres_keep_lock(struct db_session *s, const struct db_holder *self, bool *ret,

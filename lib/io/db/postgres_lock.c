@@ -93,6 +93,39 @@ int postgres_limit_wait(struct db_session *s, int64_t ms, struct error *e)
     return db_exec(s, sql, e);
 }
 
+int postgres_limit_statements(struct db_session *s, int64_t ms, struct error *e)
+{
+    return db_exec(s,
+                   arena_printf(s->arena, "SET statement_timeout = %lld",
+                                (long long)MIN(MAX(ms, 1), INT32_MAX)),
+                   e);
+}
+
+static int blockers(struct db_session *s, struct arena *arena, int64_t pid, const char **ret,
+                    struct error *e)
+{
+    static const char sql[] =
+        "SELECT string_agg(words, '; ') FROM (SELECT coalesce(nullif(application_name, ''), 'no "
+        "application_name') || ' (' || coalesce(usename::text, '?') || '@' ||"
+        " coalesce(host(client_addr), 'local') || ', server process ' || pid || ', ' ||"
+        " coalesce(state, 'state hidden') || ', its transaction is ' ||"
+        " coalesce(extract(epoch FROM clock_timestamp() - xact_start)::bigint::text, '?') ||"
+        " ' s old)' AS words FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids($1::int))"
+        " ORDER BY xact_start LIMIT 3) blockers";
+    const char *text = arena_printf(arena, "%lld", (long long)pid);
+    return db_value(s, arena, sql, &text, 1, ret, e);
+}
+
+const struct db_lock_limit postgres_lock_limit = {
+    .read = "SELECT current_setting('lock_timeout')",
+    .set = "SET lock_timeout = ",
+    .give_back = "SELECT set_config('lock_timeout', $1, false)",
+    .set_local = "SET LOCAL lock_timeout = ",
+    .unit_ms = 1,
+    .least = 1,
+    .blockers = blockers,
+};
+
 /* ---- the lock ---- */
 
 int postgres_try_lock(struct db_session *s, const struct db_holder *self UNUSED, bool *ret,

@@ -231,6 +231,9 @@ static enum statement_kind kind_of(const struct scan *s)
     if (kind == STATEMENT_BEGIN && head_is(s, 1, "NOT")) {
         return STATEMENT_PROGRAM; /* MariaDB's BEGIN NOT ATOMIC … END */
     }
+    if (s->engine == DB_MARIADB && head_is(s, 0, "SET") && head_is(s, 1, "STATEMENT")) {
+        return STATEMENT_PROGRAM; /* SET STATEMENT … FOR whatever */
+    }
     if (kind == STATEMENT_SESSION && head_is(s, 0, "SET") &&
         (head_is(s, 1, "LOCAL") || head_is(s, 1, "TRANSACTION") || head_is(s, 1, "CONSTRAINTS"))) {
         return STATEMENT_DATA; /* of the transaction it stands in, and of nothing else */
@@ -439,7 +442,9 @@ static void see_token(struct scan *s, const struct sql_token *token)
     }
     s->dotted = makes_name(s, token);
     s->named = token->kind == SQL_WORD;
-    s->now.lock_timeout = s->now.lock_timeout || same_words(token->text, "LOCK_TIMEOUT");
+    s->now.lock_timeout = s->now.lock_timeout || same_words(token->text, "LOCK_TIMEOUT") ||
+                          (s->engine == DB_MARIADB &&
+                           (sql_is(token, "LOCK_WAIT_TIMEOUT") || sql_is(token, "NOWAIT")));
     if (s->heads < HEAD_WORDS) {
         s->head[s->heads++] = *token;
     }

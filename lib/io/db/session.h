@@ -36,7 +36,8 @@ struct db_fault {
     int line;         /* in the text that was executed, from 1; 0: not known */
     bool lost;        /* the connection is gone: what was under way may or may not have happened */
     bool fenced;      /* the server's own trigger refused an old fence */
-    bool waited;      /* limit_wait()'s time has passed */
+    bool waited;      /* limit_wait()'s time has passed, or lock_limit's */
+    bool late;        /* limit_statements()'s time has passed */
 };
 
 /* Called before every statement that a session sends, and after every answer (`after` may be NULL): tests stop the world there. */
@@ -46,8 +47,8 @@ struct db_trace {
     void (*after)(void *context, const char *sql);
 };
 
-/* Called once for a statement that has taken longer, while it still runs: to look, through another session, what it
- * waits for. Engines that cannot do so never call it. */
+/* Called once for a text that has not been answered for so long, while it still runs: to look, through another session,
+ * what it waits for. Engines that cannot do so never call it. */
 struct db_watch {
     int64_t after_ms;
     void (*slow)(void *context);
@@ -121,6 +122,19 @@ struct db_index_state {
 
 enum db_engine_kind { DB_POSTGRES, DB_SQLITE, DB_MARIADB };
 
+/* How long a statement waits for a table that others use, and how that is said (waits.h). */
+struct db_lock_limit {
+    const char *read;      /* a query: the session's limit as it is */
+    const char *set;       /* before a number of units: for the session */
+    const char *give_back; /* $1 is what `read` has told */
+    const char *set_local; /* as `set`, for the transaction that is open; NULL: no such thing */
+    int64_t unit_ms;
+    int64_t least; /* units: the shortest that is a limit */
+    /* Who keeps the session `pid` waiting, asked through another one: words for people, NULL when nobody can be told. */
+    int (*blockers)(struct db_session *s, struct arena *arena, int64_t pid, const char **ret,
+                    struct error *e);
+};
+
 /* What each engine can do. Every function that fails sets *e and s->fault. */
 struct db_engine {
     enum db_engine_kind kind;
@@ -128,6 +142,9 @@ struct db_engine {
     const char *const *schemes; /* of URLs; ends with NULL */
     char name_quote;            /* around an identifier */
     const char *text_type;      /* CAST(x AS …) to a text of any length */
+    const char *database_name;  /* an expression; NULL: a database has none */
+    const char *table_names;    /* a query: of all tables that may hold rows of the application */
+    bool on_duplicate_key; /* INSERT … ON DUPLICATE KEY UPDATE and INSERT IGNORE, not ON CONFLICT */
 
     int (*open)(struct db_session *s, const char *url, const char *password, struct error *e);
     void (*close)(struct db_session *s);
@@ -163,6 +180,9 @@ struct db_engine {
     void (*creator_unlock)(struct db_session *s); /* NULL: the transaction's end gives it back */
     /* Within a transaction: how long its statements wait for another one's rows. */
     int (*limit_wait)(struct db_session *s, int64_t ms, struct error *e);
+    const struct db_lock_limit *lock_limit; /* NULL: nobody has to be let pass */
+    /* From here on the server ends a statement of this session that takes longer: fault.late. NULL: it never does. */
+    int (*limit_statements)(struct db_session *s, int64_t ms, struct error *e);
 
     /* The lock (hold.h). try_lock: *ret says whether this session holds it now; `self` is written into its row. */
     int (*try_lock)(struct db_session *s, const struct db_holder *self, bool *ret, struct error *e);

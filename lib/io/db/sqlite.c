@@ -400,6 +400,7 @@ static const char *const schemes[] = {SCHEME, NULL};
 const struct db_engine db_sqlite = {
     .kind = DB_SQLITE,
     .name = "SQLite",
+    .table_names = "SELECT name FROM sqlite_master WHERE type = 'table'",
     .schemes = schemes,
     .name_quote = '"',
     .text_type = "text",

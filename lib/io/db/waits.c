@@ -1,4 +1,5 @@
-/* Owns lock_timeout: when it is set, that it is given back, and who is named when it passes. PostgreSQL only. */
+/* Owns the limit of a wait for a lock: when it is set, that it is given back, and who is named when it passes. How an
+ * engine says it stands in its db_lock_limit. */
 #include "lib/io/db/waits.h"
 
 #include <inttypes.h>
@@ -8,34 +9,26 @@
 #include "lib/base/str.h"
 #include "lib/io/platform/process.h"
 
-#define LOCK_NOT_AVAILABLE "55P03"
-#define WATCH_AFTER_MS     1000
-#define PAUSE_FIRST_MS     100
-#define PAUSE_LAST_MS      5000
+#define WATCH_AFTER_MS 1000
+#define PAUSE_FIRST_MS 100
+#define PAUSE_LAST_MS  5000
 
 /* Through a session of its own: ours waits inside the server. What fails here is told by the statement itself. */
 static void see_blockers(void *context)
 {
     struct waits *w = context;
-    if (w->session->engine->kind != DB_POSTGRES) {
+    const struct db_lock_limit *limit = w->session->engine->lock_limit;
+    if (limit == NULL) {
         return;
     }
-    static const char sql[] =
-        "SELECT string_agg(words, '; ') FROM (SELECT coalesce(nullif(application_name, ''), 'no "
-        "application_name') || ' (' || coalesce(usename::text, '?') || '@' ||"
-        " coalesce(host(client_addr), 'local') || ', server process ' || pid || ', ' ||"
-        " coalesce(state, 'state hidden') || ', its transaction is ' ||"
-        " coalesce(extract(epoch FROM clock_timestamp() - xact_start)::bigint::text, '?') ||"
-        " ' s old)' AS words FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids($1::int))"
-        " ORDER BY xact_start LIMIT 3) blockers";
     struct arena arena;
     arena_init(&arena);
     struct db_session look = {0};
     struct db_options options = {.run = w->act->run, .read_only = true, .log_fd = -1};
-    const char *pid = arena_printf(&arena, "%" PRId64, w->session->backend_pid);
     const char *words = NULL;
     if (db_open(&look, &arena, w->database, &options, NULL) == 0 &&
-        db_value(&look, &arena, sql, &pid, 1, &words, NULL) == 0 && words != NULL) {
+        limit->blockers(&look, &arena, w->session->backend_pid, &words, NULL) == 0 &&
+        words != NULL) {
         snprintf(w->blockers, sizeof(w->blockers), "%s", words);
         act_log(w->act, "%s: waits for a lock that %s has", w->file, words);
     }
@@ -63,25 +56,41 @@ void waits_watch(struct waits *w, struct db_session *s)
 
 bool waits_limited(const struct waits *w, const struct units *units, const struct unit *unit)
 {
-    return w->session->engine->kind == DB_POSTGRES && unit->changes_schema && !unit->concurrently &&
+    return w->session->engine->lock_limit != NULL && unit->changes_schema && !unit->concurrently &&
            !units->lock_timeout;
+}
+
+/* Up to whole units of the engine; down to them where the deadline is nearer. */
+static int64_t limit_units(const struct waits *w)
+{
+    const struct db_lock_limit *limit = w->session->engine->lock_limit;
+    int64_t ms = MIN(w->first_ms << MIN(w->tries, 16u), WAITS_LAST_MS);
+    int64_t units = (ms + limit->unit_ms - 1) / limit->unit_ms;
+    return MAX(MIN(units, act_left_ms(w->act) / limit->unit_ms), limit->least);
 }
 
 int64_t waits_limit_ms(const struct waits *w)
 {
-    int64_t limit = w->first_ms << MIN(w->tries, 16u);
-    return MAX(MIN(MIN(limit, WAITS_LAST_MS), act_left_ms(w->act)), 1);
+    return limit_units(w) * w->session->engine->lock_limit->unit_ms;
+}
+
+const char *waits_begin(struct waits *w, struct arena *arena)
+{
+    const struct db_engine *engine = w->session->engine;
+    assert(engine->lock_limit->set_local != NULL);
+    return arena_printf(arena, "%s; %s%" PRId64, engine->begin, engine->lock_limit->set_local,
+                        limit_units(w));
 }
 
 int waits_set(struct waits *w, struct error *e)
 {
     struct db_session *s = w->session;
+    const struct db_lock_limit *limit = s->engine->lock_limit;
     const char *before = NULL;
-    int rc = db_value(s, s->arena, "SELECT current_setting('lock_timeout')", NULL, 0, &before, e);
+    int rc = db_value(s, s->arena, limit->read, NULL, 0, &before, e);
     if (rc == 0) {
         w->before = before;
-        rc =
-            db_exec(s, arena_printf(s->arena, "SET lock_timeout = %" PRId64, waits_limit_ms(w)), e);
+        rc = db_exec(s, arena_printf(s->arena, "%s%" PRId64, limit->set, limit_units(w)), e);
     }
     return rc;
 }
@@ -95,8 +104,8 @@ void waits_reset(struct waits *w)
     }
     struct db_fault fault = s->fault;
     const char *ignored = NULL;
-    if (db_value(s, s->arena, "SELECT set_config('lock_timeout', $1, false)", &w->before, 1,
-                 &ignored, NULL) < 0) {
+    if (db_value(s, s->arena, s->engine->lock_limit->give_back, &w->before, 1, &ignored, NULL) <
+        0) {
         s->lost = true; /* a session that is not as it was is of no use */
     }
     s->fault = fault;
@@ -106,7 +115,7 @@ void waits_reset(struct waits *w)
 bool waits_again(struct waits *w, struct error *e)
 {
     struct db_session *s = w->session;
-    if (s->lost || !str_equal(s->fault.sqlstate, LOCK_NOT_AVAILABLE)) {
+    if (s->lost || !s->fault.waited) {
         return false;
     }
     const char *who = w->blockers[0] != '\0' ? w->blockers : "others that came and went";

@@ -1,6 +1,6 @@
 /*
  * How long a change of the schema waits for a table that others use. While it waits, everybody who comes after it
- * waits behind it: so each try is short (lock_timeout), and between two tries the others pass. Tries grow longer, so
+ * waits behind it: so each try is short, and between two tries the others pass. Tries grow longer, so
  * that readers who always overlap do not keep it waiting for ever; the action's deadline ends them.
  */
 #ifndef LOCKSTEP_IO_DB_WAITS_H
@@ -21,7 +21,7 @@ struct waits {
     const char *file; /* what runs now */
     unsigned tries;   /* of the unit under way */
     char blockers[256];
-    const char *before; /* lock_timeout as the session had it; NULL: not changed */
+    const char *before; /* the limit as the session had it; NULL: not changed */
 };
 
 /* The session tells from now on who blocks it. Borrows all. */
@@ -33,6 +33,8 @@ void waits_watch(struct waits *w, struct db_session *s);
 bool waits_limited(const struct waits *w, const struct units *units, const struct unit *unit);
 /* The limit of this try, in milliseconds. */
 int64_t waits_limit_ms(const struct waits *w);
+/* What begins a transaction of ours with that limit in it. */
+const char *waits_begin(struct waits *w, struct arena *arena);
 /* For the session, where no transaction of ours can hold it; always given back, after failures too. */
 int waits_set(struct waits *w, struct error *e);
 void waits_reset(struct waits *w);

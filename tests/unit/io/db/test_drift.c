@@ -253,8 +253,30 @@ static void a_check_compares_and_changes_nothing(void **state)
                     "LANGUAGE sql AS 'INSERT INTO t VALUES (1) RETURNING 1'");
     assert_int_equal(check(f, "SELECT nextval('q')", "1"), E_DATABASE);
     assert_int_equal(check(f, "SELECT f()", "1"), E_DATABASE);
+    fixture_end(f);
+}
+
+static void a_check_ends_in_its_time(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
     f->act.deadline_ms = act_now_ms() + 500;
     assert_int_equal(check(f, "SELECT pg_sleep(60)", ""), E_TIMEOUT);
+    assert_has(f->error.message, "the check did not end in its time: SELECT pg_sleep(60)");
+    fixture_end(f);
+    fixture_mariadb(f);
+    fixture_exec(f, "CREATE TABLE t (x int)");
+    f->act.deadline_ms = act_now_ms() + 500;
+    assert_int_equal(check(f, "SELECT SLEEP(60)", "0"), E_TIMEOUT);
+    assert_has(f->error.message, "the check did not end in its time: SELECT SLEEP(60)");
+    /* Also while it waits for a table that somebody holds. */
+    struct db_session s = {0};
+    fixture_open(f, &s, "x");
+    assert_ok(db_exec(&s, "LOCK TABLES t WRITE", &f->error));
+    f->act.deadline_ms = act_now_ms() + 1000;
+    assert_int_equal(check(f, "SELECT COUNT(*) FROM t", "0"), E_TIMEOUT);
+    db_close(&s);
     fixture_end(f);
 }
 
@@ -268,6 +290,7 @@ static int run(void)
         cmocka_unit_test(many_differences_are_in_the_log),
         cmocka_unit_test(another_versions_fingerprint_is_recorded_anew),
         cmocka_unit_test(a_check_compares_and_changes_nothing),
+        cmocka_unit_test(a_check_ends_in_its_time),
     };
     return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);
 }

@@ -296,6 +296,10 @@ static void where_the_schema_is_in_no_transaction_each_change_stands_alone(void 
                             "(1); COMMIT;"),
                         "ALONE(1: ALTER TABLE a ADD z int;) FREE(1: INSERT INTO a VALUES (1);)");
     assert_string_equal(CUT(DB_MARIADB, true, "TRUNCATE a"), "ALONE(1:TRUNCATE a)");
+    /* It begins as what changes the session only, and is not. */
+    assert_string_equal(
+        CUT(DB_MARIADB, true, "SET STATEMENT max_statement_time = 0 FOR ALTER TABLE a ADD y int"),
+        "ALONE(1:SET STATEMENT max_statement_time = 0 FOR ALTER TABLE a ADD y int)!");
 }
 
 static int start(void **state)

@@ -160,6 +160,159 @@ static void an_index_that_was_cut_off_is_dropped_and_built_again(void **state)
     fixture_end(f);
 }
 
+/* ---- MariaDB: every change of the schema stands alone, and commits ---- */
+
+static const char *root_url(struct fixture *f)
+{
+    return arena_printf(&f->arena, "mysql://root@/%s?socket=%s/s",
+                        strrchr(f->database.url, '/') + 1, f->maria->throwaway.dir);
+}
+
+static void as_root(struct fixture *f, const char *sql)
+{
+    const char *url = f->database.url;
+    f->database.url = root_url(f);
+    fixture_exec(f, sql);
+    f->database.url = url;
+}
+
+static void hold_table(struct fixture *f, struct db_session *s, const char *table)
+{
+    fixture_open(f, s, table);
+    assert_ok(db_exec(s,
+                      arena_printf(&f->arena, "START TRANSACTION; SELECT COUNT(*) FROM %s", table),
+                      &f->error));
+}
+
+static void on_mariadb_others_pass_and_are_named(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_mariadb(f);
+    open_log(f);
+    f->act.deadline_ms = act_now_ms() + 60000; /* the first one of MariaDB starts the server */
+    fixture_exec(f, "CREATE TABLE t (x int)");
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 5000));
+    struct db_session s = {0};
+    hold_table(f, &s, "t");
+    struct migration_item item =
+        fixture_item(f, 1, "alter", "INSERT INTO t VALUES (1); ALTER TABLE t ADD y int;");
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(migrate(f, &item) == 0 ? 0 : 1);
+    }
+    await_log(f, "000001_alter.sql: waits for a lock that perhaps lockstep t (app@127.0.0.1");
+    await_log(f, "no lock within 1000 ms"); /* the server knows whole seconds */
+    /* Between two tries others come through, who stood behind it. */
+    await_log(f, "then try 2");
+    assert_string_equal(fixture_value(f, "SELECT COUNT(*) FROM t"), "1");
+    assert_ok(db_exec(&s, "COMMIT", &f->error));
+    int ended = -1;
+    assert_int_equal(waitpid(child, &ended, 0), child);
+    assert_int_equal(ended, 0);
+    assert_string_equal(fixture_value(f, "SELECT COUNT(*) FROM t WHERE y IS NULL"), "1");
+    /* At the deadline: who it is, and that nothing has happened. */
+    assert_ok(db_exec(&s, "START TRANSACTION; SELECT COUNT(*) FROM t", &f->error));
+    item = fixture_item(f, 2, "again", "ALTER TABLE t ADD z int;");
+    f->act.deadline_ms = act_now_ms() + 5000;
+    assert_int_equal(migrate(f, &item), E_TIMEOUT);
+    assert_has(f->error.message, "000002_again.sql waited for a lock until the deadline");
+    assert_has(f->error.message, "its transaction is");
+    assert_string_equal(fixture_value(f, "SELECT COUNT(*) FROM lockstep_intent"), "0");
+    db_close(&s);
+    fixture_end(f);
+}
+
+static void who_blocks_is_told_exactly_where_the_server_keeps_account(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_mariadb(f);
+    fixture_exec(f, "CREATE TABLE t (x int); CREATE TABLE elsewhere (x int)");
+    assert_ok(fixture_lock(f, &f->act, FORMAT_MORPH, 5000));
+    struct db_session holder = {0};
+    struct db_session bystander = {0};
+    hold_table(f, &bystander, "elsewhere");
+    hold_table(f, &holder, "t");
+    struct migration_item item = fixture_item(f, 1, "alter", "ALTER TABLE t ADD y int;");
+    const char *accounts[][2] = {
+        {"DO 1", "DO 1"},
+        {"INSTALL SONAME 'metadata_lock_info'", "UNINSTALL SONAME 'metadata_lock_info'"},
+        {"UPDATE performance_schema.setup_instruments SET ENABLED = 'YES' WHERE NAME ="
+         " 'wait/lock/metadata/sql/mdl'; GRANT SELECT ON performance_schema.* TO app@'%'",
+         "UPDATE performance_schema.setup_instruments SET ENABLED = 'NO' WHERE NAME ="
+         " 'wait/lock/metadata/sql/mdl'; REVOKE SELECT ON performance_schema.* FROM app@'%'"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(accounts); i++) {
+        as_root(f, accounts[i][0]);
+        /* What was locked before the account was opened is not in it. */
+        assert_ok(db_exec(&holder, "COMMIT; START TRANSACTION; SELECT COUNT(*) FROM t", &f->error));
+        f->act.deadline_ms = act_now_ms() + 5000;
+        assert_int_equal(migrate(f, &item), E_TIMEOUT);
+        as_root(f, accounts[i][1]);
+        assert_has(f->error.message, "lockstep t (app@127.0.0.1");
+        bool guessed = i == 0;
+        assert_int_equal(strstr(f->error.message, "perhaps") != NULL, guessed);
+        assert_int_equal(strstr(f->error.message, "lockstep elsewhere") != NULL, guessed);
+    }
+    db_close(&holder);
+    db_close(&bystander);
+    fixture_end(f);
+}
+
+static void on_mariadb_a_scripts_own_limit_wins(void **state)
+{
+    (void)state;
+    static const char *const own[] = {"ALTER TABLE t NOWAIT ADD y int;",
+                                      "SET lock_wait_timeout = 0; ALTER TABLE t ADD y int;"};
+    struct fixture fixture, *f = &fixture;
+    fixture_mariadb(f);
+    open_log(f);
+    fixture_exec(f, "CREATE TABLE t (x int)");
+    struct db_session s = {0};
+    hold_table(f, &s, "t");
+    for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+        struct migration_item item = fixture_item(f, 1, "own", own[i]);
+        int rc = migrate(f, &item); /* no second try */
+        assert_has(f->error.message, "1205");
+        assert_int_equal(rc, E_DATABASE);
+    }
+    assert_null(strstr(file_tail(&f->arena, log_path(f), 65536), "try 2"));
+    db_close(&s);
+    fixture_end(f);
+}
+
+/* After a try that came through, and after tries that did not. */
+static void on_mariadb_no_limit_is_left_in_the_session(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_mariadb(f);
+    open_log(f);
+    as_root(f, "SET GLOBAL lock_wait_timeout = 4321");
+    fixture_exec(f, "CREATE TABLE seen (at text); CREATE TABLE t (x int)");
+    struct db_session s = {0};
+    hold_table(f, &s, "t");
+    struct migration_item items[2] = {
+        fixture_item(f, 1, "waits", "ALTER TABLE t ADD y int;"),
+        fixture_item(f, 2, "look", "INSERT INTO seen SELECT @@lock_wait_timeout")};
+    pid_t child = fork();
+    if (child == 0) {
+        struct db_migrate_tuning tuning = {.lock_wait_ms = 300};
+        struct db_migrate_action both = {
+            .database = f->database, .format = FORMAT_MORPH, .items = {.items = items, .count = 2}};
+        _exit(db_migrate(&f->act, &both, &tuning, &f->error) == 0 ? 0 : 1);
+    }
+    await_log(f, "then try 2");
+    db_close(&s);
+    int ended = -1;
+    assert_int_equal(waitpid(child, &ended, 0), child);
+    as_root(f, "SET GLOBAL lock_wait_timeout = DEFAULT");
+    assert_int_equal(ended, 0);
+    assert_string_equal(fixture_value(f, "SELECT at FROM seen"), "4321");
+    fixture_end(f);
+}
+
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,6 +320,10 @@ static int run(void)
         cmocka_unit_test(a_scripts_own_lock_timeout_wins),
         cmocka_unit_test(no_limit_is_left_in_the_session),
         cmocka_unit_test(an_index_that_was_cut_off_is_dropped_and_built_again),
+        cmocka_unit_test(on_mariadb_others_pass_and_are_named),
+        cmocka_unit_test(who_blocks_is_told_exactly_where_the_server_keeps_account),
+        cmocka_unit_test(on_mariadb_a_scripts_own_limit_wins),
+        cmocka_unit_test(on_mariadb_no_limit_is_left_in_the_session),
     };
     return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);
 }
