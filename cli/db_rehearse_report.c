@@ -90,12 +90,13 @@ json_t *db_rehearsal_json(const struct db_rehearsal *r, int rc, const struct err
     json_t *error = rc < 0 ? json_pack("{s:s, s:o}", "code", error_name(e->code), "message",
                                        json_text(e->message))
                            : json_null();
-    return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:{s:I, s:I}, s:o}", "database", r->call.ref.name,
-        "format", r->call.format->name, "direction", r->way.down ? "down" : "up", "state", state,
-        "at", time_text(r->call.arena, r->at), "clone", clone, "migrations", steps_json(r),
-        "not_compared", texts(&r->report.left_out), "ms", "up", (json_int_t)total_ms(r, up), "down",
-        (json_int_t)total_ms(r, 1 - up), "error", error);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:o}", "database",
+                     r->call.ref.name, "format", r->call.format->name, "direction",
+                     r->way.down ? "down" : "up", "state", state, "at",
+                     time_text(r->call.arena, r->at), "clone", clone, "migrations", steps_json(r),
+                     "not_compared", texts(&r->report.left_out), "not_measured",
+                     texts(&r->report.not_measured), "ms", "up", (json_int_t)total_ms(r, up),
+                     "down", (json_int_t)total_ms(r, 1 - up), "error", error);
 }
 
 /* ---- for people ---- */
@@ -204,6 +205,9 @@ static void print_end(const struct db_rehearsal *r)
     int up = report->down ? 1 : 0;
     for (size_t i = 0; i < report->left_out.count; i++) {
         printf("not compared: %s\n", report->left_out.items[i]);
+    }
+    for (size_t i = 0; i < report->not_measured.count; i++) {
+        printf("not measured: %s\n", report->not_measured.items[i]);
     }
     printf("%zu migrations: up in %s, down in %s\n", report->count,
            str_duration(arena, total_ms(r, up)), str_duration(arena, total_ms(r, 1 - up)));

@@ -6,7 +6,7 @@
 static const struct option_spec rehearse_options[] = {
     {"to", 0, "VERSION", "the last one that stays applied: its number, or its name; 0: none"},
     {"one-way", 0, NULL, "do not go back: only times and locks"},
-    {"clone-url", 0, "URL", "an empty PostgreSQL database to clone into, on any server"},
+    {"clone-url", 0, "URL", "an empty database to clone into, on any server of its kind"},
     {"rows-up-to", 0, "BYTES", "compare the rows of tables up to this size (256MB)"},
     {"keep", 0, NULL, "leave the clone there, for a look at it"},
     {"output", 'o', "FILE", "write the report into a file too, as --json prints it"},
@@ -21,11 +21,13 @@ const struct verb verb_db_rehearse = {
     .usage = "--url URL --format FORMAT --dir DIR [--to VERSION]",
     .summary = "run migrations on a clone, there and back",
     .about =
-        "Clones the database (pg_dump into a new database beside it; SQLite's own copy), runs on\n"
-        "the clone what `up`, or the way to --to, would run, and goes back. Of each migration it\n"
-        "prints how long it took, which locks made others wait, which tables it wrote anew, and\n"
-        "what the way back does not restore: of the schema, the number of rows, and the values.\n"
-        "The database itself is only read. PostgreSQL and SQLite; MariaDB is refused.\n"
+        "Clones the database (pg_dump or mariadb-dump into a new database beside it; SQLite's own\n"
+        "copy), runs on the clone what `up`, or the way to --to, would run, and goes back. Of "
+        "each\n"
+        "migration it prints how long it took, which locks made others wait (PostgreSQL), which\n"
+        "tables it wrote anew (PostgreSQL, MariaDB), and what the way back does not restore: of\n"
+        "the schema, the number of rows, and the values. The database itself is only read. What\n"
+        "cannot be measured is said.\n"
         "\n"
         "The clone is removed at the end. When the command is killed, the next rehearsal removes\n"
         "it; nothing is ever removed that no rehearsal made.\n"
@@ -35,7 +37,7 @@ const struct verb verb_db_rehearse = {
         "--json: {database, format, direction, state, at, clone: {name, bytes, ms},\n"
         "migrations: [{id, up: {file, sha256, state, ms, locks: [{table, mode}],\n"
         "rewritten: [{table, bytes}]}, down: the same, not_restored}], not_compared,\n"
-        "ms: {up, down}, error}\n",
+        "not_measured, ms: {up, down}, error}\n",
     .example =
         "  lockstep db rehearse --url postgres://mm@db1/chat --format morph --dir migrations\n",
     .options = rehearse_options,

@@ -1,4 +1,4 @@
-"""What the tests of a whole Lockstep share: sites of the guestbook, and one PostgreSQL server."""
+"""What the tests of a whole Lockstep share: sites of the guestbook, one PostgreSQL and one MariaDB server."""
 import pathlib
 import sys
 
@@ -14,6 +14,15 @@ def postgres():
     from pg import PostgresServer
 
     with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb():
+    """The same for MariaDB."""
+    from mariadb import MariadbServer
+
+    with MariadbServer() as server:
         yield server
 
 

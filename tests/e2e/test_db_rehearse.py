@@ -18,8 +18,10 @@ PATIENCE_S = 60
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
 NOT_RESTORED = 6
 # Ends when a session named so is there, in whatever database of the server.
-GATE = ("DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'open') LOOP\n"
+POSTGRES_GATE = ("DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'open') LOOP\n"
         "PERFORM pg_sleep(0.01); PERFORM pg_stat_clear_snapshot(); END LOOP; END $$;\n")
+# Ends when the test gives this lock back.
+MARIADB_GATE = "SELECT GET_LOCK('rehearse gate', 600);\n"
 
 BASE = ("CREATE TABLE users (id integer PRIMARY KEY, name text NOT NULL, age integer);\n"
         "CREATE TABLE posts (id integer PRIMARY KEY, author integer, body text);\n")
@@ -27,6 +29,8 @@ BASE = ("CREATE TABLE users (id integer PRIMARY KEY, name text NOT NULL, age int
 
 class Site:
     """A live database with two tables and some rows, at migration 1, and a folder of migrations."""
+
+    where = ""  # how a rehearsal begins the name of a table
 
     def __init__(self, folder, url):
         self.folder, self.url = folder, url
@@ -65,6 +69,11 @@ def dump(url):
 
 
 class PostgresSite(Site):
+    where, gate = "public.", POSTGRES_GATE
+    makes_more = ("CREATE TYPE mood AS ENUM ('a');\nCREATE TABLE a (m mood);\nCREATE SCHEMA s;\n"
+                  "CREATE FUNCTION f() RETURNS integer LANGUAGE sql AS 'SELECT 1';\n",
+                  "DROP FUNCTION f();\nDROP SCHEMA s;\nDROP TABLE a;\nDROP TYPE mood;\n")
+
     def __init__(self, folder, server, name):
         super().__init__(folder, server.url(name))
         self.server, self.name = server, name
@@ -74,9 +83,16 @@ class PostgresSite(Site):
         self.server.query("INSERT INTO users SELECT i, 'user ' || i, 20 + i FROM generate_series(1, 5) i", self.name)
         self.server.query("INSERT INTO posts SELECT i, i, 'post ' || i FROM generate_series(1, 5) i", self.name)
 
-    def picture(self):
+    def picture(self, database=None):
         """All of it as pg_dump writes it, Lockstep's own schema too."""
-        return dump(self.url)
+        return dump(self.server.url(database or self.name))
+
+    def has_table(self, name, database):
+        return self.server.query(f"SELECT to_regclass('{name}') IS NOT NULL", database) == [["t"]]
+
+    def marks(self, database):
+        """What a rehearsal has left in a database that a person made."""
+        return self.server.query("SELECT 1 FROM pg_namespace WHERE nspname LIKE 'lockstep%'", database)
 
     def clones(self):
         return [row[0] for row in self.server.query(
@@ -96,6 +112,66 @@ class PostgresSite(Site):
                               env={**os.environ, "PGAPPNAME": "open"}) as psql:
             yield
             psql.stdin.close()
+
+
+class MariadbSite(Site):
+    gate = MARIADB_GATE
+    makes_more = ("CREATE TABLE a (m enum('a'));\nCREATE VIEW v AS SELECT m FROM a;\nCREATE SEQUENCE q;\n"
+                  "CREATE PROCEDURE p() SELECT 1;\n",
+                  "DROP PROCEDURE p;\nDROP SEQUENCE q;\nDROP VIEW v;\nDROP TABLE a;\n")
+
+    def __init__(self, folder, server, name):
+        super().__init__(folder, server.url(name))
+        self.server, self.name, self.keeper = server, name, None
+
+    def fill(self):
+        assert self.db("up", "--to", "1").returncode == 0
+        self.server.query("INSERT INTO users SELECT seq, CONCAT('user ', seq), 20 + seq FROM seq_1_to_5", self.name)
+        self.server.query("INSERT INTO posts SELECT seq, seq, CONCAT('post ', seq) FROM seq_1_to_5", self.name)
+
+    def picture(self, database=None):
+        """All of it as mariadb-dump writes it, Lockstep's own tables too."""
+        return self.server.dump(database or self.name).splitlines()
+
+    def has_table(self, name, database):
+        return self.server.query("SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = "
+                                 f"'{database}' AND TABLE_NAME = '{name}'") == [["1"]]
+
+    def marks(self, database):
+        return self.server.query("SELECT SCHEMA_COMMENT FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = "
+                                 f"'{database}' AND SCHEMA_COMMENT <> ''")
+
+    def clones(self):
+        return [row[0] for row in self.server.query(
+            f"SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE '{self.name}\\_lockstep\\_%' "
+            "ORDER BY 1")]
+
+    def start_at_the_gate(self, *more):
+        self.close_gate()
+        process = subprocess.Popen(self.words("rehearse", *more), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True, env=ENVIRONMENT)
+        wait_until("the rehearsal comes to the gate", lambda: self.server.query(
+            "SELECT 1 FROM information_schema.PROCESSLIST WHERE DB LIKE '%\\_lockstep\\_%' AND INFO LIKE "
+            "'SELECT GET_LOCK(''rehearse gate''%'"))
+        return process
+
+    def close_gate(self):
+        self.keeper = subprocess.Popen(self.server.client(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.keeper.stdin.write("SELECT GET_LOCK('rehearse gate', 60);\n")
+        self.keeper.stdin.flush()
+        assert self.keeper.stdout.readline() == "1\n"
+
+    def end_gate(self):
+        if self.keeper is not None:
+            self.keeper.stdin.close()
+            self.keeper.wait()
+            self.keeper.stdout.close()
+            self.keeper = None
+
+    @contextlib.contextmanager
+    def open_gate(self):
+        self.end_gate()
+        yield
 
 
 class SqliteSite(Site):
@@ -135,14 +211,33 @@ def on_postgres(tmp_path, request):
 
 
 @pytest.fixture
+def on_mariadb(tmp_path, request):
+    server = request.getfixturevalue("mariadb")
+    name = f"rehearse_{os.getpid()}_{abs(hash(str(tmp_path))) % 10 ** 9}"
+    server.create_database(name)
+    site = MariadbSite(tmp_path, server, name)
+    site.fill()
+    yield site
+    site.end_gate()
+    for clone in site.clones():
+        server.drop_database(clone)
+    server.drop_database(name)
+
+
+@pytest.fixture
 def on_sqlite(tmp_path):
     site = SqliteSite(tmp_path)
     site.fill()
     return site
 
 
-@pytest.fixture(params=["on_postgres", "on_sqlite"])
+@pytest.fixture(params=["on_postgres", "on_sqlite", "on_mariadb"])
 def site(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["on_postgres", "on_mariadb"])
+def on_server(request):
     return request.getfixturevalue(request.param)
 
 
@@ -157,10 +252,11 @@ def test_each_loss_is_the_migrations_that_made_it(site):
     site.write(6, "overwrites", "UPDATE users SET name = 'x' WHERE id = 1;\n", "SELECT 1;\n")
     before = site.picture()
     status, report, by_id = site.rehearse()
-    where = "public." if site.url.startswith("postgres") else ""
+    where = site.where
+    index = "posts.posts_author" if isinstance(site, MariadbSite) else f"{where}posts_author"
     assert {name: m["not_restored"] for name, m in by_id.items()} == {
         "forgets_rows": [f"values of {where}users.age are not what they were"],
-        "forgets_an_index": [f"new index {where}posts_author"],
+        "forgets_an_index": [f"new index {index}"],
         "comes_back": [],
         "deletes": [f"rows of {where}posts: were 5, are 3"],
         "overwrites": [f"values of {where}users.name are not what they were"],
@@ -172,8 +268,9 @@ def test_each_loss_is_the_migrations_that_made_it(site):
 
 
 def test_a_way_that_comes_back_ends_well(site):
-    site.write(2, "adds", "ALTER TABLE users ADD COLUMN mail text;\nCREATE INDEX users_mail ON users (mail);\n",
-               "DROP INDEX users_mail;\nALTER TABLE users DROP COLUMN mail;\n")
+    on = " ON users" if isinstance(site, MariadbSite) else ""
+    site.write(2, "adds", "ALTER TABLE users ADD COLUMN mail varchar(80);\nCREATE INDEX users_mail ON users (mail);\n",
+               f"DROP INDEX users_mail{on};\nALTER TABLE users DROP COLUMN mail;\n")
     before = site.picture()
     done = site.db("rehearse")
     assert (done.returncode, done.stderr) == (0, "")
@@ -185,7 +282,7 @@ def test_a_column_that_comes_back_last_is_the_same_column(site):
     site.write(2, "moves", "CREATE TABLE kept AS SELECT id, name FROM users;\nALTER TABLE users DROP COLUMN name;\n",
                "ALTER TABLE users ADD COLUMN name text NOT NULL DEFAULT '';\n"
                "UPDATE users SET name = (SELECT name FROM kept WHERE kept.id = users.id);\nDROP TABLE kept;\n"
-               + ("ALTER TABLE users ALTER COLUMN name DROP DEFAULT;\n" if isinstance(site, PostgresSite) else ""))
+               + ("" if isinstance(site, SqliteSite) else "ALTER TABLE users ALTER COLUMN name DROP DEFAULT;\n"))
     _, _, by_id = site.rehearse()
     lost = by_id["moves"]["not_restored"]
     assert [words for words in lost if words.startswith(("values", "rows"))] == []
@@ -202,7 +299,7 @@ def test_values_that_changed_places_are_seen(site):
 def test_a_way_down_is_rehearsed_too_and_says_what_its_downs_lose(site):
     before = site.picture()
     status, report, by_id = site.rehearse("--to", "0")
-    where = "public." if site.url.startswith("postgres") else ""
+    where = site.where
     assert (status, report["direction"]) == (NOT_RESTORED, "down")
     assert sorted(by_id["base"]["not_restored"]) == [f"rows of {where}posts: were 5, are 0",
                                                      f"rows of {where}users: were 5, are 0"]
@@ -320,9 +417,42 @@ def test_the_clone_has_the_settings_of_the_live_database(on_postgres):
     assert [lock["table"] for lock in by_id["relies_on_it"]["up"]["locks"]] == ["app.things"]
 
 
-def test_a_killed_rehearsal_leaves_no_clone_after_the_next(on_postgres):
-    site = on_postgres
-    site.write(2, "waits", GATE, "SELECT 1;\n")
+def test_on_mariadb_rewrites_are_told_and_locks_are_not(on_mariadb):
+    site = on_mariadb
+    site.write(2, "widens", "ALTER TABLE posts MODIFY author bigint;\n", "ALTER TABLE posts MODIFY author integer;\n")
+    site.write(3, "adds", "ALTER TABLE users ADD COLUMN mail varchar(80);\n", "ALTER TABLE users DROP COLUMN mail;\n")
+    site.write(4, "is odd", "CREATE TABLE `odd-name#1` (id integer PRIMARY KEY);\nINSERT INTO `odd-name#1` VALUES (1);\n",
+               "DROP TABLE `odd-name#1`;\n")
+    site.write(5, "widens_it", "ALTER TABLE `odd-name#1` MODIFY id bigint, ENGINE=InnoDB;\n",
+               "ALTER TABLE `odd-name#1` MODIFY id integer;\n")
+    status, report, by_id = site.rehearse()
+    assert (status, report["error"]) == (0, None)
+    # MariaDB, "ALTER TABLE ... ALGORITHM": a column's type is changed by a copy, a column is added in place (INSTANT).
+    assert [r["table"] for r in by_id["widens"]["up"]["rewritten"]] == ["posts"]
+    assert by_id["widens"]["up"]["rewritten"][0]["bytes"] > 0
+    assert by_id["adds"]["up"]["rewritten"] == []
+    assert [r["table"] for r in by_id["widens_it"]["up"]["rewritten"]] == ["odd-name#1"]
+    assert all(m[way]["locks"] == [] for m in by_id.values() for way in ("up", "down"))
+    assert [words.split(":")[0] for words in report["not_measured"]] == ["locks"]
+    assert "not measured: locks: " in site.db("rehearse").stdout
+
+
+def test_an_event_of_the_application_does_not_run_on_a_mariadb_clone(on_mariadb):
+    site = on_mariadb
+    site.server.query("CREATE EVENT tidy ON SCHEDULE EVERY 1 DAY DO DELETE FROM posts", site.name, user="app")
+    site.write(2, "adds", "CREATE TABLE a AS SELECT STATUS AS s FROM information_schema.EVENTS WHERE EVENT_SCHEMA = "
+               "DATABASE();\n", "DROP TABLE a;\n")
+    status, report, _ = site.rehearse("--keep", "--one-way")
+    assert (status, report["error"]) == (0, None)
+    [clone] = site.clones()
+    assert site.server.query("SELECT s FROM a", clone) == [["DISABLED"]]
+    assert site.server.query("SELECT STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA = "
+                             f"'{site.name}'") == [["ENABLED"]]
+
+
+def test_a_killed_rehearsal_leaves_no_clone_after_the_next(on_server):
+    site = on_server
+    site.write(2, "waits", site.gate, "SELECT 1;\n")
     before = site.picture()
     victim = site.start_at_the_gate()
     victim.send_signal(signal.SIGKILL)
@@ -340,9 +470,9 @@ def test_a_killed_rehearsal_leaves_no_clone_after_the_next(on_postgres):
     assert site.picture() == before
 
 
-def test_the_clones_of_others_stay(on_postgres):
-    site = on_postgres
-    site.write(2, "waits", GATE, "SELECT 1;\n")
+def test_the_clones_of_others_stay(on_server):
+    site = on_server
+    site.write(2, "waits", site.gate, "SELECT 1;\n")
     alike = f"{site.name}_lockstep_rehearsal_mine"
     site.server.create_database(alike)
     living = site.start_at_the_gate()
@@ -358,9 +488,9 @@ def test_the_clones_of_others_stay(on_postgres):
     assert site.clones() == [alike]
 
 
-def test_a_stop_ends_after_the_migration_and_removes_the_clone(on_postgres):
-    site = on_postgres
-    site.write(2, "waits", GATE, "SELECT 1;\n")
+def test_a_stop_ends_after_the_migration_and_removes_the_clone(on_server):
+    site = on_server
+    site.write(2, "waits", site.gate, "SELECT 1;\n")
     site.write(3, "never", "CREATE TABLE never (id integer);\n", "DROP TABLE never;\n")
     process = site.start_at_the_gate()
     process.send_signal(signal.SIGINT)
@@ -371,56 +501,54 @@ def test_a_stop_ends_after_the_migration_and_removes_the_clone(on_postgres):
     assert site.left_behind() == []
 
 
-def test_a_kept_clone_stays_for_good(on_postgres):
-    site = on_postgres
+def test_a_kept_clone_stays_for_good(on_server):
+    site = on_server
     site.write(2, "adds", "CREATE TABLE a (id integer);\n", "DROP TABLE a;\n")
     assert site.rehearse("--keep", "--one-way")[0] == 0
     [clone] = site.clones()
-    assert site.server.query("SELECT to_regclass('a') IS NOT NULL", clone) == [["t"]]
+    assert site.has_table("a", clone)
     assert site.rehearse()[0] == 0
     assert site.clones() == [clone]
 
 
-def test_a_named_clone_is_used_and_is_empty_again(on_postgres):
-    site = on_postgres
+def test_a_named_clone_is_used_and_is_empty_again(on_server):
+    site = on_server
     name = f"{site.name}_empty"
     site.server.create_database(name)
     try:
         url = site.server.url(name)
-        empty = dump(url)
-        site.write(2, "adds", "CREATE TYPE mood AS ENUM ('a');\nCREATE TABLE a (m mood);\nCREATE SCHEMA s;\n"
-                   "CREATE FUNCTION f() RETURNS integer LANGUAGE sql AS 'SELECT 1';\n",
-                   "DROP FUNCTION f();\nDROP SCHEMA s;\nDROP TABLE a;\nDROP TYPE mood;\n")
+        empty = site.picture(name)
+        site.write(2, "adds", *site.makes_more)
         status, report, _ = site.rehearse("--clone-url", url)
         assert (status, name in report["clone"]["name"]) == (0, True)
         assert site.clones() == []
         site.rehearse("--clone-url", url, "--one-way")
-        assert dump(url) == empty
+        assert site.picture(name) == empty
         site.server.query("CREATE TABLE somebodys (id integer)", name)
         status, report, _ = site.rehearse("--clone-url", url)
         assert (status, "is not empty (somebodys)" in report["error"]["message"]) == (1, True)
-        assert site.server.query("SELECT to_regclass('somebodys') IS NOT NULL", name) == [["t"]]
-        assert site.server.query("SELECT 1 FROM pg_namespace WHERE nspname LIKE 'lockstep%'", name) == []
+        assert site.has_table("somebodys", name)
+        assert site.marks(name) == []
     finally:
         site.server.drop_database(name)
 
 
-def test_a_named_clone_that_a_killed_rehearsal_left_is_emptied_by_the_next(on_postgres):
-    site = on_postgres
+def test_a_named_clone_that_a_killed_rehearsal_left_is_emptied_by_the_next(on_server):
+    site = on_server
     name = f"{site.name}_lockstep_clone"
     site.server.create_database(name)
     try:
         url = site.server.url(name)
-        site.write(2, "waits", GATE, "SELECT 1;\n")
+        site.write(2, "waits", site.gate, "SELECT 1;\n")
         victim = site.start_at_the_gate("--clone-url", url)
         status, report, _ = site.rehearse("--clone-url", url, state="elsewhere")
         assert (status, "another rehearsal" in report["error"]["message"]) == (1, True)
         victim.send_signal(signal.SIGKILL)
         victim.wait(PATIENCE_S)
-        assert site.server.query("SELECT to_regclass('users') IS NOT NULL", name) == [["t"]]
+        assert site.has_table("users", name)
         site.write(2, "waits", "SELECT 1;\n", "SELECT 1;\n")
         assert site.rehearse("--clone-url", url)[0] == 0
-        assert site.server.query("SELECT to_regclass('users') IS NULL", name) == [["t"]]
+        assert not site.has_table("users", name)
     finally:
         site.server.drop_database(name)
 
@@ -448,8 +576,29 @@ def test_a_role_that_may_make_no_database_is_told_what_to_do(on_postgres):
         site.server.query(f"DROP ROLE {role}")
 
 
-def test_the_live_database_is_no_clone(on_postgres):
-    site = on_postgres
+def test_a_user_of_mariadb_that_may_make_no_database_is_told_what_to_do(on_mariadb):
+    site = on_mariadb
+    user = f"{site.name}_user"[-32:].lstrip("_")
+    site.server.query(f"CREATE USER {user}@'%'; GRANT ALL ON {site.name}.* TO {user}@'%'; "
+                      f"GRANT PROCESS ON *.* TO {user}@'%'")
+    try:
+        site.url = site.server.url(site.name, user=user)
+        site.write(2, "adds", "CREATE TABLE a (id integer);\n", "DROP TABLE a;\n")
+        status, report, _ = site.rehearse()
+        assert status == 1
+        assert "GRANT ALL ON `%_lockstep_rehearsal_%`.*" in report["error"]["message"]
+        assert "--clone-url" in report["error"]["message"]
+        assert site.left_behind() == []
+        site.server.query(f"GRANT ALL ON `%\\_lockstep\\_rehearsal\\_%`.* TO {user}@'%'")
+        status, report, _ = site.rehearse()
+        assert (status, report["error"]) == (0, None)
+        assert site.clones() == []
+    finally:
+        site.server.query(f"DROP USER {user}@'%'")
+
+
+def test_the_live_database_is_no_clone(on_server):
+    site = on_server
     site.write(2, "adds", "CREATE TABLE a (id integer);\n", "DROP TABLE a;\n")
     before = site.picture()
     status, report, _ = site.rehearse("--clone-url", site.url)

@@ -372,6 +372,23 @@ static void say_left_out(struct walk *w)
     }
 }
 
+static void say_not_measured(struct walk *w)
+{
+    const struct rehearse_engine *engine = w->r->engine;
+    struct strings *out = &w->report->not_measured;
+    bool rewrites = true;
+    for (size_t i = 0; i < w->state.count; i++) {
+        rewrites = rewrites && w->state.tables[i].storage[0] != '\0';
+    }
+    out->items = arena_array(w->r->arena, 2, sizeof(*out->items));
+    if (engine->locks == NULL) {
+        out->items[out->count++] = engine->why_no_locks;
+    }
+    if (!rewrites) {
+        out->items[out->count++] = engine->why_no_rewrites;
+    }
+}
+
 int rehearse_run(struct rehearsal *r, const struct rehearse_way *way, struct rehearse_report *ret,
                  struct error *e)
 {
@@ -385,6 +402,7 @@ int rehearse_run(struct rehearsal *r, const struct rehearse_way *way, struct reh
     int rc = ret->count > 0 ? begin(&w, e) : 0;
     if (rc == 0) {
         say_left_out(&w);
+        say_not_measured(&w);
     }
     rc = rc < 0 || ret->count == 0 ? rc : go(&w, &way->there, way->down, e);
     if (rc == 0 && way->back.count > 0) {

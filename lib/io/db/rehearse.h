@@ -25,7 +25,7 @@ struct rehearse_options {
     uint64_t rows_bytes_max; /* 0: REHEARSE_ROWS_BYTES */
 };
 
-/* The strongest lock that a migration had on a table when it ended. */
+/* PostgreSQL only: the strongest lock that a migration had on a table when it ended. */
 struct rehearse_lock {
     const char *table; /* "public.posts" */
     const char *mode;  /* "ACCESS EXCLUSIVE" */
@@ -60,9 +60,10 @@ struct rehearse_step {
 struct rehearse_report {
     struct rehearse_step *steps;
     size_t count;
-    bool down;               /* the way there goes down */
-    size_t lossy;            /* steps with something lost */
-    struct strings left_out; /* what was not compared, and why */
+    bool down;                   /* the way there goes down */
+    size_t lossy;                /* steps with something lost */
+    struct strings left_out;     /* what was not compared, and why */
+    struct strings not_measured; /* what this engine, or this user, cannot be told, and why */
 };
 
 struct rehearsal;

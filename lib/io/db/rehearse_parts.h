@@ -11,7 +11,7 @@ struct rehearse_column {
 };
 struct rehearse_table {
     const char *id;      /* stays when the table is renamed */
-    const char *name;    /* "public.posts"; SQLite "posts" */
+    const char *name;    /* "public.posts"; elsewhere "posts" */
     const char *storage; /* changes when the table is written anew; "": cannot be told */
     uint64_t bytes;
     bool has_rows;                   /* a table, whose rows are compared; not a materialized view */
@@ -40,6 +40,8 @@ struct rehearsal {
 
 struct rehearse_engine {
     enum db_engine_kind kind;
+    const char *why_no_locks;    /* words of the report: without `locks` */
+    const char *why_no_rewrites; /* … and where a table has no `storage`; NULL: never */
     /* Makes what r->name calls, marks it as r's, and fills it. Sets r->ref. */
     int (*make)(struct rehearsal *r, struct error *e);
     /* Takes it away. `keep`: only the mark. */
@@ -60,6 +62,7 @@ struct rehearse_engine {
 };
 extern const struct rehearse_engine rehearse_postgres;
 extern const struct rehearse_engine rehearse_sqlite;
+extern const struct rehearse_engine rehearse_mariadb;
 
 /* ---- what stood in the clone (rehearse_state.c) ---- */
 

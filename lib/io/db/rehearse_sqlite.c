@@ -32,7 +32,7 @@ static int make(struct rehearsal *r, struct error *e)
 {
     if (r->options.clone != NULL) {
         return error_set(e, E_INVALID,
-                         "a SQLite clone is a file below --state: --clone-url is for PostgreSQL");
+                         "a SQLite clone is a file below --state: --clone-url is for servers");
     }
     r->ref = *r->options.live;
     r->name = arena_printf(r->arena, "%s/clone.db", r->home);
@@ -173,6 +173,8 @@ static int rows(struct db_session *s, struct arena *arena, struct rehearse_table
 
 const struct rehearse_engine rehearse_sqlite = {
     .kind = DB_SQLITE,
+    .why_no_locks = "locks: a migration locks the whole file",
+    .why_no_rewrites = "tables that are written anew: SQLite does not say",
     .make = make,
     .remove = take_away,
     .tables = tables,
