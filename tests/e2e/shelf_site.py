@@ -1,4 +1,4 @@
-"""A small site on one node: an application of a few lines of shell on a PostgreSQL database.
+"""A small site: an application of a few lines of shell on a PostgreSQL or MariaDB database.
 
 Owns: the directory of the site (releases, the node's own directory, the YAML) and its database.
 Refuses: to change anything that Lockstep is meant to change.
@@ -34,28 +34,32 @@ kind: Cluster
 name: shelf-1
 application: shelf.yaml
 version: "{version}"
-nodes: [ {{ name: n-1, vars: {{ dir: "{dir}" }} }} ]
+nodes: [ {nodes} ]
 databases: {{ main: {{ url: "{url}"{database} }} }}
 strategy: all-at-once
-backup: {{ when: never }}
+backup: {backup}
 """
 
 
 class ShelfSite:
     """schemas: {version: its number}.  files: {version: {path: text}} beside the service's own.
-    migrations: YAML, with {starts} for the file that a migrator leaves a line in."""
+    migrations: YAML, with {starts} for the file that a migrator leaves a line in.
+    names: the nodes.  server: of pg.py or of mariadb.py."""
 
-    def __init__(self, top, server, schemas, files, migrations):
+    def __init__(self, top, server, schemas, files, migrations, names=("n-1",)):
         self.top, self.server, self.schemas = top, server, schemas
         self.starts_file = top / "starts"
         self.scripts = {}  # version: (path, digest) of migration files beside the artifact
         self.checks = {}    # version: YAML, a list of checks of the data
         self.more = ""      # YAML at the end of the Application
         self.database = ""  # said of the database by the Cluster, after a comma
+        self.backup = "{ when: never }"
+        self.names = list(names)
         self.migrations = migrations.replace("{starts}", str(self.starts_file))
         server.drop_database("shelf")
         server.create_database("shelf")
-        (top / "node").mkdir()
+        for name in self.names:
+            self.node_dir(name).mkdir()
         self.artifacts = {version: self.build(version, files[version]) for version in schemas}
 
     def build(self, version, files):
@@ -80,8 +84,10 @@ class ShelfSite:
             APPLICATION.format(releases=releases, migrations=self.migrations,
                                more=self.more), encoding="utf-8")
         cluster = self.top / "cluster.yaml"
-        cluster.write_text(CLUSTER.format(version=version, dir=self.top / "node",
-                                          url=self.server.url("shelf"),
+        nodes = ", ".join(f'{{ name: {name}, vars: {{ dir: "{self.node_dir(name)}" }} }}'
+                          for name in self.names)
+        cluster.write_text(CLUSTER.format(version=version, nodes=nodes,
+                                          url=self.server.url("shelf"), backup=self.backup,
                                           database=self.database), encoding="utf-8")
         return cluster
 
@@ -94,9 +100,17 @@ class ShelfSite:
     def digest(self, version):
         return hashlib.sha256(self.artifacts[version].read_bytes()).hexdigest()
 
-    def served(self):
-        """How often the service has been started."""
-        return len((self.top / "node/served").read_text(encoding="ascii").splitlines())
+    def node_dir(self, name):
+        return self.top / ("node" if name == self.names[0] else f"node-{name}")
+
+    def version(self, name):
+        """What is installed on a node."""
+        return (self.node_dir(name) / "app/VERSION").read_text(encoding="ascii").strip()
+
+    def served(self, name=None):
+        """How often the service has been started (of the first node)."""
+        path = self.node_dir(name or self.names[0]) / "served"
+        return len(path.read_text(encoding="ascii").splitlines())
 
     def starts(self):
         """What each start of the migrator was given."""
