@@ -278,6 +278,35 @@ static void step_now(struct run *run, const struct event *event)
     go_on(run, journal_durable(run->controller->journal));
 }
 
+/* A rolling run counts nodes that fail by themselves: their agents are asked to say how the service is. */
+static void ask_to_watch(struct run *run, uint32_t place)
+{
+    if (run->plan.watch == NULL || place >= run->plan.nodes.count) {
+        return;
+    }
+    struct arena arena;
+    arena_init(&arena);
+    struct action action = {0};
+    struct error e = {0};
+    if (plan_watch_for(&arena, &run->plan, place, run->id, &action, &e) < 0) {
+        log_line(PROGRAM, "run %s: what %s should watch cannot be said: %s", run->id,
+                 rollout_place_name(&run->plan, place), e.message);
+        arena_deinit(&arena);
+        return;
+    }
+    json_t *json = shape_to_json(&action_shape, &action);
+    struct buf text;
+    buf_init(&text, &arena, LIMIT_ACTION_BYTES);
+    json_canonical(json, &text);
+    json_decref(json);
+    struct wire_order order = {.type = WIRE_ORDER_WATCH,
+                               .state_name = run->state_name,
+                               .action = {.data = (const uint8_t *)text.data, .len = text.len}};
+    wire_run_from(run->id, order.run, NULL);
+    sessions_send(run->controller, rollout_place_name(&run->plan, place), &order);
+    arena_deinit(&arena);
+}
+
 static void tell_places(struct run *run)
 {
     for (size_t i = 0; i <= run->plan.nodes.count; i++) {
@@ -285,6 +314,7 @@ static void tell_places(struct run *run)
         if (sessions_connected(run->controller, rollout_place_name(&run->plan, place))) {
             step_now(run, &(struct event){
                               .type = EVENT_PLACE_UP, .now_ms = act_now_ms(), .place = place});
+            ask_to_watch(run, place);
         }
     }
 }
@@ -518,7 +548,8 @@ int runs_word(struct controller *c, const char *id, const struct word_event *wor
 const char *runs_why(struct controller *c, const char *id)
 {
     struct run *run = runs_find(c, id);
-    return run == NULL ? NULL : rollout_why(run->machine);
+    const char *why = run == NULL ? NULL : rollout_why(run->machine);
+    return why != NULL || run == NULL ? why : rollout_held(run->machine);
 }
 
 static bool find_step(struct controller *c, const char *place, const struct instruction_key *key,
@@ -576,6 +607,9 @@ static void place_changed(struct controller *c, const char *place, enum event_ty
         uint32_t index = rollout_find_place(run->machine, place);
         if (index != ROLLOUT_PLACE_UNKNOWN) {
             step_now(run, &(struct event){.type = type, .now_ms = act_now_ms(), .place = index});
+            if (type == EVENT_PLACE_UP) {
+                ask_to_watch(run, index);
+            }
         }
     }
 }
@@ -588,4 +622,15 @@ void runs_place_up(struct controller *c, const char *place)
 void runs_place_down(struct controller *c, const char *place)
 {
     place_changed(c, place, EVENT_PLACE_DOWN);
+}
+
+void runs_serving(struct controller *c, const char *place, const struct wire_report *report)
+{
+    struct run *run = runs_find(c, report->run);
+    uint32_t index = run != NULL ? rollout_find_place(run->machine, place) : ROLLOUT_PLACE_UNKNOWN;
+    if (index != ROLLOUT_PLACE_UNKNOWN) {
+        step_now(run, &(struct event){.type = report->running ? EVENT_NODE_WELL : EVENT_NODE_UNWELL,
+                                      .now_ms = act_now_ms(),
+                                      .place = index});
+    }
 }

@@ -32,6 +32,8 @@ const char *runs_why(struct controller *c, const char *id);
 void runs_durable(struct controller *c, uint64_t number);
 void runs_ended(struct controller *c, const char *place, const struct wire_report *report);
 void runs_progress(struct controller *c, const char *place, const struct wire_report *report);
+/* An agent says whether the service runs that a run asked it to watch. */
+void runs_serving(struct controller *c, const char *place, const struct wire_report *report);
 void runs_place_up(struct controller *c, const char *place);
 void runs_place_down(struct controller *c, const char *place);
 

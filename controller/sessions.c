@@ -154,6 +154,9 @@ static void take_report(struct controller *c, const char *place, const struct wi
     case WIRE_REPORT_OBSERVED:
         take_observed(c, place, report);
         break;
+    case WIRE_REPORT_SERVING:
+        runs_serving(c, place, report);
+        break;
     case WIRE_REPORT_BUSY:
     case WIRE_REPORT_HEARTBEAT:
     case WIRE_REPORT_HELLO:

@@ -90,6 +90,7 @@ static void beat(uv_timer_t *timer)
     const struct wire_report report = {.type = WIRE_REPORT_HEARTBEAT,
                                        .under_way = place_under_way(s->place)};
     send_report(s, &report);
+    place_look(s->place);
     if (act_now_ms() > s->identity->renew_at_ms) {
         uv_stop(s->loop); /* main() renews before it dials again */
     }

@@ -88,9 +88,6 @@ static void explain_pause(struct rollout *r)
 
 const char *machine_why(const struct rollout *r)
 {
-    if (r->state == ROLLOUT_RUNNING && r->walk.bad == 0 && r->held_words[0] != '\0') {
-        return r->held_words;
-    }
     return r->why[0] == '\0' && r->walk.bad > 0 ? r->walk.why : r->why;
 }
 
@@ -478,6 +475,9 @@ static void resume(struct rollout *r, const struct event *event)
         return; /* nothing was journalled: BEGIN is still to come */
     }
     r->live = true;
+    for (uint32_t i = 0; i < r->walk.layout.slot_count; i++) {
+        hold_lost(&r->walk.hold, i); /* what an earlier life was told may not be so any more */
+    }
     deadlines_not_before(&r->walk.deadlines, event->now_ms + ROLLOUT_RESUME_GRACE_MS);
     if (r->remind_ms != INT64_MAX) {
         r->remind_ms = MAX(r->remind_ms, event->now_ms);
@@ -646,4 +646,9 @@ uint32_t rollout_find_place(const struct rollout *r, const char *place)
 {
     uint32_t slot = layout_slot_of_name(&r->walk.layout, place);
     return slot == ROLLOUT_PLACE_UNKNOWN ? slot : layout_place_of_slot(&r->walk.layout, slot);
+}
+
+const char *rollout_held(const struct rollout *r)
+{
+    return r->state == ROLLOUT_RUNNING ? text_or_null(r->held_words) : NULL;
 }

@@ -256,8 +256,10 @@ size_t rollout_left_behind(const struct rollout *r);
 bool rollout_rolls_back(const struct rollout *r);
 /* Who has claimed the run at this time; NULL: nobody. */
 const char *rollout_claimed_by(const struct rollout *r, int64_t now_ms);
-/* Why the run is not RUNNING (or soon will not be), or what a RUNNING one waits for, for people; NULL when there is nothing to say. */
+/* Why the run is not RUNNING (or soon will not be), for people; NULL when there is nothing to say. */
 const char *rollout_why(const struct rollout *r);
+/* What a RUNNING one waits for before a node may begin, for people; NULL: for nothing. Not from the journal. */
+const char *rollout_held(const struct rollout *r);
 /* ROLLOUT_PLACE_UNKNOWN when the plan has no such place. Logarithmic in the nodes. */
 uint32_t rollout_find_place(const struct rollout *r, const char *place);
 const char *rollout_place_name(const struct plan *plan, uint32_t place);

@@ -46,6 +46,19 @@ int plan_action_for(struct arena *arena, const struct plan *plan, size_t phase, 
     return 0;
 }
 
+int plan_watch_for(struct arena *arena, const struct plan *plan, size_t node, const char *run,
+                   struct action *ret, struct error *e)
+{
+    assert(plan->watch != NULL && node < plan->nodes.count);
+    struct here here = {LIST_AT(&plan->nodes, struct plan_node, node), run};
+    struct action action = {0};
+    int r = expand_shape(arena, &action_shape, plan->watch, look_up, &here, &action, e);
+    if (r == 0) {
+        *ret = action;
+    }
+    return r;
+}
+
 int plan_action(struct arena *arena, const struct plan *plan, size_t phase, size_t step,
                 const char *place, const char *run, struct action *ret, struct error *e)
 {

@@ -17,6 +17,12 @@ static bool is_installed(const struct compiler *c, size_t node, const void *unus
     return c->nodes[node].seen != NULL && c->nodes[node].seen->version != NULL;
 }
 
+static bool is_running(const struct compiler *c, size_t node, const void *unused)
+{
+    (void)unused;
+    return c->nodes[node].seen != NULL && c->nodes[node].seen->running;
+}
+
 static struct members who(struct compiler *c)
 {
     struct members all = members_all(c);
@@ -50,6 +56,16 @@ static void stop(struct compiler *c, size_t hop, size_t end, const struct member
 {
     int64_t where = hop == 0 ? -1 : (int64_t)hop;
     size_t from = c->plan->phases.count;
+    extras_of_hops(c, hop, end, POINT_DRAINED, SLOT_BEFORE, members);
+    struct members running = *members;
+    if (hop == 0) {
+        running = members_where(c, "running", members, is_running, NULL);
+    }
+    if (running.count > 0 && c->app->drain.count > 0) {
+        steps_of_list(c, add_nodes_phase(c, where, "drain", &running), "drain", &c->app->drain,
+                      hop);
+    }
+    extras_of_hops(c, hop, end, POINT_DRAINED, SLOT_AFTER, members);
     extras_of_hops(c, hop, end, POINT_STOPPED, SLOT_BEFORE, members);
     struct plan_phase *deny = add_nodes_phase(c, where, "deny", members);
     step_deny(c, deny);

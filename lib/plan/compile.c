@@ -143,6 +143,16 @@ static bool choose_strategy(struct compiler *c, const char *from)
     return true;
 }
 
+/* While it rolls, nodes that fail by themselves count: their agents are told what to look at. */
+static void watch_services(struct compiler *c)
+{
+    struct observe_action raw = {.layout = c->layout, .service = c->app->service};
+    struct action in = {.observe = &raw};
+    c->plan->max_unavailable = (int64_t)rolling_budget(c->cluster, c->node_count);
+    c->plan->watch = ARENA_NEW(c->arena, struct action);
+    resolve_shape(c, c->hop_count - 1, NULL, &action_shape, &in, c->plan->watch);
+}
+
 static size_t starts_in(const struct plan_phase *phase)
 {
     size_t count = 0;
@@ -210,6 +220,9 @@ static void compile(struct compiler *c)
             forbid(c, "phase \"%s\" has %zu steps, more than the limit of %d", phase->name,
                    phase->steps.count, LIMIT_PHASE_STEPS);
         }
+    }
+    if (c->plan->strategy == STRATEGY_ROLLING && c->app->service != NULL) {
+        watch_services(c);
     }
     pace(c);
     prove_sentences(c);

@@ -165,6 +165,9 @@ bool extra_is_inline(const struct compiler *c, const struct extra_step *step,
                      const struct members *members);
 void extra_add_steps(struct compiler *c, struct plan_phase *phase, const struct extra_step *step,
                      size_t hop, const char *on, const char *database);
+/* The application's own list of actions (drain, undrain) as steps of a phase of nodes. */
+void steps_of_list(struct compiler *c, struct plan_phase *phase, const char *name,
+                   const struct list *actions, size_t hop);
 /* Phases of their own for the steps of a point; `members`: whom a step of scope node concerns. */
 void extra_phases(struct compiler *c, size_t hop, enum step_point point, int side,
                   const struct members *members);
@@ -259,7 +262,8 @@ void phases_delegated(struct compiler *c, size_t hop, const struct hop_database 
 
 /* ---- order.c ---- */
 struct pieces {
-    bool stop;  /* stopping is part of it (rolling) */
+    bool stop;  /* draining and stopping are part of it (rolling) */
+    bool idle;  /* these nodes do not run: there is nothing to drain */
     bool first; /* the first set of the hop: extra steps of scope once that stand before a point */
     bool last;  /* the last set of the hop: those that stand after one */
     int64_t parallel;

@@ -5,9 +5,9 @@
 #include "lib/base/str.h"
 #include "lib/plan/compiler.h"
 
-static const char *const point_words[] = {"",          "preflight", "staged",  "stopped",
-                                          "backed-up", "migrated",  "swapped", "start-requested",
-                                          "healthy",   "finished"};
+static const char *const point_words[] = {
+    "",         "preflight", "staged",          "drained", "stopped",   "backed-up",
+    "migrated", "swapped",   "start-requested", "healthy", "undrained", "finished"};
 
 static enum step_point point_of(const struct extra_step *step)
 {
@@ -30,11 +30,13 @@ static bool point_is_there(const struct compiler *c, enum step_point point, size
     case POINT_MIGRATED:
     case POINT_FINISHED:
         return true;
+    case POINT_DRAINED:
     case POINT_STOPPED: /* all at once: of the stop that stands before this hop */
         return !rolling || c->hops[hop].started;
     case POINT_SWAPPED:
     case POINT_START_REQUESTED:
     case POINT_HEALTHY:
+    case POINT_UNDRAINED:
         return c->hops[hop].started;
     }
     return false;
@@ -292,6 +294,16 @@ void extra_add_steps(struct compiler *c, struct plan_phase *phase, const struct 
                                     resolve_text(c, hop, database, step->irreversible));
         }
     }
+}
+
+void steps_of_list(struct compiler *c, struct plan_phase *phase, const char *name,
+                   const struct list *actions, size_t hop)
+{
+    const struct extra_step step = {.name = name,
+                                    .scope = SCOPE_NODE,
+                                    .after = POINT_PREFLIGHT, /* it holds in every hop */
+                                    .actions = *actions};
+    extra_add_steps(c, phase, &step, hop, NULL, NULL);
 }
 
 static const char *once_place(const struct compiler *c, const struct extra_step *step)

@@ -25,7 +25,11 @@ static void add_piece(struct walk *w, struct plan_phase *phase, enum step_point 
                       const struct known_release *release)
 {
     struct compiler *c = w->c;
-    if (point == POINT_STOPPED) {
+    if (point == POINT_DRAINED) {
+        steps_of_list(c, phase, "drain", &c->app->drain, w->hop);
+    } else if (point == POINT_UNDRAINED) {
+        steps_of_list(c, phase, "undrain", &c->app->undrain, w->hop);
+    } else if (point == POINT_STOPPED) {
         step_service(c, phase, w->hop, SERVICE_STOP);
     } else if (point == POINT_SWAPPED) {
         step_swap(c, phase, release);
@@ -39,14 +43,14 @@ static void add_piece(struct walk *w, struct plan_phase *phase, enum step_point 
 
 static const char *phase_name(const struct walk *w, bool swaps)
 {
-    static const char *const names[] = {[POINT_STOPPED] = "stop",
-                                        [POINT_SWAPPED] = "swap",
-                                        [POINT_START_REQUESTED] = "start",
-                                        [POINT_HEALTHY] = "health"};
+    static const char *const names[] = {
+        [POINT_DRAINED] = "drain",  [POINT_STOPPED] = "stop",
+        [POINT_SWAPPED] = "swap",   [POINT_START_REQUESTED] = "start",
+        [POINT_HEALTHY] = "health", [POINT_UNDRAINED] = "undrain"};
     enum step_point first = POINT_NONE;
     enum step_point last = POINT_NONE;
     for (size_t i = 0; i < w->count; i++) {
-        if (w->items[i].point >= (swaps ? POINT_STOPPED : POINT_START_REQUESTED)) {
+        if (w->items[i].point >= (swaps ? POINT_DRAINED : POINT_START_REQUESTED)) {
             first = first == POINT_NONE ? w->items[i].point : first;
             last = w->items[i].point;
         }
@@ -55,7 +59,7 @@ static const char *phase_name(const struct walk *w, bool swaps)
         return w->items[0].extra != NULL ? w->items[0].extra->name : "nothing";
     }
     if (first < POINT_START_REQUESTED && last >= POINT_START_REQUESTED) {
-        return first == POINT_STOPPED ? "move" : "swap and start";
+        return first <= POINT_STOPPED ? "move" : "swap and start";
     }
     return names[first];
 }
@@ -75,8 +79,8 @@ static void emit(struct walk *w, const struct members *members, bool swaps)
         phase->takes_down = true;
         phase->parallel = w->pieces->parallel;
         for (size_t i = 0; i < w->count; i++) {
-            if (!swaps &&
-                (w->items[i].point == POINT_STOPPED || w->items[i].point == POINT_SWAPPED)) {
+            if (!swaps && w->items[i].point != POINT_NONE &&
+                w->items[i].point < POINT_START_REQUESTED) {
                 continue;
             }
             if (w->items[i].extra != NULL) {
@@ -161,20 +165,29 @@ static void extras(struct walk *w, enum step_point point, int side)
     }
 }
 
+static bool has_piece(const struct walk *w, enum step_point point)
+{
+    return point == POINT_DRAINED     ? w->c->app->drain.count > 0 && !w->pieces->idle
+           : point == POINT_UNDRAINED ? w->c->app->undrain.count > 0
+                                      : true;
+}
+
 void order_set(struct compiler *c, size_t hop, const struct members *members,
                const struct pieces *pieces)
 {
-    static const enum step_point points[] = {POINT_STOPPED, POINT_SWAPPED, POINT_START_REQUESTED,
-                                             POINT_HEALTHY};
+    static const enum step_point points[] = {POINT_DRAINED,         POINT_STOPPED, POINT_SWAPPED,
+                                             POINT_START_REQUESTED, POINT_HEALTHY, POINT_UNDRAINED};
     assert(members->count > 0);
     assert(c->hops[hop].started);
     struct walk w = {.c = c, .hop = hop, .members = members, .pieces = pieces};
     for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
-        if (points[i] == POINT_STOPPED && !pieces->stop) {
+        if (points[i] <= POINT_STOPPED && !pieces->stop) {
             continue;
         }
         extras(&w, points[i], SLOT_BEFORE);
-        push(&w, (struct item){points[i], NULL});
+        if (has_piece(&w, points[i])) {
+            push(&w, (struct item){points[i], NULL});
+        }
         extras(&w, points[i], SLOT_AFTER);
     }
     flush(&w);

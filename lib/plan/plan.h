@@ -114,7 +114,9 @@ struct plan {
     int direction;
     int strategy;
     int on_failure;
-    int64_t max_unavailable;    /* rolling: how many nodes may be down, whoever took them; 0: any */
+    int64_t max_unavailable; /* rolling: how many nodes may be down, whoever took them; 0: any */
+    struct action
+        *watch; /* with max_unavailable: what a node's agent looks at meanwhile (observe) */
     struct starts_spec *starts; /* no more starts than so many in a time; NULL: any */
     struct list nodes;          /* of struct plan_node: name, vars, observed version */
     struct list databases;      /* of struct plan_observed_database */
@@ -208,6 +210,10 @@ int plan_action(struct arena *arena, const struct plan *plan, size_t phase, size
 #define PLAN_NO_NODE SIZE_MAX
 int plan_action_for(struct arena *arena, const struct plan *plan, size_t phase, size_t step,
                     size_t node, const char *run, struct action *ret, struct error *e);
+
+/* `watch` of the plan for a node, resolved; only where there is one. */
+int plan_watch_for(struct arena *arena, const struct plan *plan, size_t node, const char *run,
+                   struct action *ret, struct error *e);
 
 /* In a plan of no phases: is nothing to do? */
 static inline bool plan_is_empty(const struct plan *plan)

@@ -13,6 +13,7 @@
 struct wave {
     struct members members;
     int64_t parallel;
+    bool idle; /* they do not run */
 };
 
 struct waves {
@@ -114,6 +115,7 @@ static void add_wave(struct waves *w, const struct members *members)
     }
     struct wave *wave = list_push(w->c->arena, &w->list, sizeof(*wave));
     wave->members = *members;
+    wave->idle = w->budget == SIZE_MAX;
     wave->parallel = members->count > w->budget ? (int64_t)w->budget : 0;
 }
 
@@ -249,6 +251,7 @@ static void waves_of_hop(struct compiler *c, size_t hop)
     for (size_t i = 0; i < w.list.count; i++) {
         const struct wave *wave = LIST_AT(&w.list, struct wave, i);
         struct pieces pieces = {.stop = true,
+                                .idle = wave->idle,
                                 .first = i == 0,
                                 .last = i + 1 == w.list.count,
                                 .parallel = wave->parallel,

@@ -145,6 +145,7 @@ static const struct field plan_fields[] = {
      .type = SHAPE_INT,
      AT(plan, max_unavailable),
      .max = LIMIT_CLUSTER_NODES},
+    {.key = "watch", .type = SHAPE_OBJECT, AT(plan, watch), .shape = &action_shape},
     {.key = "starts", .type = SHAPE_OBJECT, AT(plan, starts), .shape = &starts_shape},
     {.key = "nodes",
      .type = SHAPE_LIST,

@@ -3,6 +3,8 @@
 #include "lib/spec/spec.h"
 #include "lib/spec/table.h"
 
+#define LIMIT_DRAIN_STEPS 16
+
 #define NODE_HELP "A node's name or \"controller\"; default: the first node."
 
 static const struct field observe_fields[] = {
@@ -464,9 +466,9 @@ static const struct shape app_database_shape =
 /* ---- extra steps ---- */
 
 static const char *const scope_words[] = {"node", "once", "database", NULL};
-static const char *const point_words[] = {"",          "preflight", "staged",  "stopped",
-                                          "backed-up", "migrated",  "swapped", "start-requested",
-                                          "healthy",   "finished",  NULL};
+static const char *const point_words[] = {
+    "",        "preflight",       "staged",  "drained",   "stopped",  "backed-up", "migrated",
+    "swapped", "start-requested", "healthy", "undrained", "finished", NULL};
 static_assert(ARRAY_SIZE(point_words) == POINT_FINISHED + 2, "one word for each point, and NULL");
 
 static const struct field extra_step_fields[] = {
@@ -592,6 +594,23 @@ static const struct field application_fields[] = {
      .shape = &check_shape,
      .max = 64,
      .help = "What a healthy node answers."},
+    {.key = "drain",
+     .type = SHAPE_LIST,
+     AT(application, drain),
+     .scalar_ok = true,
+     .shape = &action_do_shape,
+     .max = LIMIT_DRAIN_STEPS,
+     .help =
+         "What is done on a node before its service is stopped, so that it has no users any more: "
+         "run, wait and health."},
+    {.key = "undrain",
+     .type = SHAPE_LIST,
+     AT(application, undrain),
+     .scalar_ok = true,
+     .shape = &action_do_shape,
+     .max = LIMIT_DRAIN_STEPS,
+     .help = "What is done when the node is healthy again, so that it gets users: run, wait and "
+             "health."},
     {.key = "sessions", .type = SHAPE_OBJECT, AT(application, sessions), .shape = &sessions_shape},
     {.key = "databases",
      .type = SHAPE_DICT,

@@ -551,8 +551,28 @@ static void check_step(const struct checker *c, const struct application *app,
     }
 }
 
+static void check_drain(const struct checker *c, const struct application *app, const char *key,
+                        const struct list *actions)
+{
+    const struct extra_step step = {.name = key, .scope = SCOPE_NODE};
+    for (size_t i = 0; i < actions->count; i++) {
+        const struct action *action = LIST_AT(actions, const struct action, i);
+        if (action->run == NULL && action->wait == NULL && action->health == NULL) {
+            check_say(c, action, "%s: is for run, wait and health: %s belongs to extra_steps", key,
+                      action_kind_name(action_kind(action)));
+        } else {
+            check_do(c, app, &step, action);
+        }
+    }
+}
+
 void check_extra_steps(const struct checker *c, const struct application *app)
 {
+    check_drain(c, app, "drain", &app->drain);
+    check_drain(c, app, "undrain", &app->undrain);
+    if (app->undrain.count > 0 && app->drain.count == 0) {
+        check_say(c, &app->undrain, "undrain: takes back what drain: does, and there is none");
+    }
     for (size_t i = 0; i < app->extra_steps.count; i++) {
         const struct extra_step *step = LIST_AT(&app->extra_steps, const struct extra_step, i);
         check_step(c, app, step);

@@ -22,6 +22,8 @@ static const struct {
     {"ports", {.node = true, .layout = true}},
     {"service", {.node = true, .layout = true, .release = true, .database = true}},
     {"health", {.node = true, .layout = true, .release = true, .database = true}},
+    {"drain", {.node = true, .layout = true, .release = true, .hop = true, .database = true}},
+    {"undrain", {.node = true, .layout = true, .release = true, .hop = true, .database = true}},
     {"extra_steps", {.node = true, .layout = true, .release = true, .hop = true, .database = true}},
     /* in an Application: the commands of an external migrator, or of what is delegated to one */
     {"databases",

@@ -130,12 +130,14 @@ enum step_point {
     POINT_NONE,
     POINT_PREFLIGHT,
     POINT_STAGED,
+    POINT_DRAINED,
     POINT_STOPPED,
     POINT_BACKED_UP,
     POINT_MIGRATED,
     POINT_SWAPPED,
     POINT_START_REQUESTED,
     POINT_HEALTHY,
+    POINT_UNDRAINED,
     POINT_FINISHED,
 };
 
@@ -168,8 +170,10 @@ struct application {
     struct list releases; /* of struct release_spec */
     struct layout_spec *layout;
     struct service *service;
-    struct strings ports;            /* numbers or ${node.x}: preflight proves them free or ours */
-    struct list health;              /* of struct check */
+    struct strings ports; /* numbers or ${node.x}: preflight proves them free or ours */
+    struct list health;   /* of struct check */
+    struct list drain;    /* of struct action: on each node, before its service is stopped */
+    struct list undrain;  /* … and when it is healthy again */
     struct sessions_probe *sessions; /* NULL: nobody can tell */
     struct list databases;           /* dict of struct app_database_spec */
     struct list extra_steps;         /* of struct extra_step */

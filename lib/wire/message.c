@@ -148,6 +148,7 @@ int wire_report_pack(struct arena *arena, const struct wire_report *report, stru
     Lockstep__V1__Ended ended = LOCKSTEP__V1__ENDED__INIT;
     Lockstep__V1__Observed observed = LOCKSTEP__V1__OBSERVED__INIT;
     Lockstep__V1__Heartbeat heartbeat = LOCKSTEP__V1__HEARTBEAT__INIT;
+    Lockstep__V1__Serving serving = LOCKSTEP__V1__SERVING__INIT;
     Lockstep__V1__Outcome outcome;
     wire_key_to(&report->key, &key);
     wire_outcome_to(arena, &report->outcome, &outcome);
@@ -191,6 +192,14 @@ int wire_report_pack(struct arena *arena, const struct wire_report *report, stru
         message.report_case = LOCKSTEP__V1__AGENT_REPORT__REPORT_HEARTBEAT;
         message.heartbeat = &heartbeat;
         break;
+    case WIRE_REPORT_SERVING:
+        assert(report->run[AGENT_RUN_BYTES - 1] == '\0');
+        serving.run = (char *)(uintptr_t)report->run;
+        serving.running = report->running;
+        serving.words = wire_text(arena, cut(arena, report->text, LIMIT_ERROR_BYTES, false));
+        message.report_case = LOCKSTEP__V1__AGENT_REPORT__REPORT_SERVING;
+        message.serving = &serving;
+        break;
     }
     return wire_pack(arena, &message.base, ret, e);
 }
@@ -228,6 +237,11 @@ static int read_report(const Lockstep__V1__AgentReport *m, struct wire_report *r
     } else if (m->report_case == LOCKSTEP__V1__AGENT_REPORT__REPORT_HEARTBEAT) {
         ret->type = WIRE_REPORT_HEARTBEAT;
         ret->under_way = m->heartbeat->under_way;
+    } else if (m->report_case == LOCKSTEP__V1__AGENT_REPORT__REPORT_SERVING) {
+        ret->type = WIRE_REPORT_SERVING;
+        ret->running = m->serving->running;
+        ret->text = m->serving->words;
+        err = wire_run_from(m->serving->run, ret->run, e);
     } else {
         err = error_set(e, E_INVALID, "its kind is not known: a newer agent?");
     }
@@ -288,6 +302,7 @@ int wire_order_pack(struct arena *arena, const struct wire_order *order, struct 
     Lockstep__V1__Instruction instruction = {.key = &key};
     Lockstep__V1__Observe observe = LOCKSTEP__V1__OBSERVE__INIT;
     Lockstep__V1__Forget forget = LOCKSTEP__V1__FORGET__INIT;
+    Lockstep__V1__Watch watch = LOCKSTEP__V1__WATCH__INIT;
     switch (order->type) {
     case WIRE_ORDER_WELCOME:
         welcome.fence = order->fence;
@@ -315,6 +330,15 @@ int wire_order_pack(struct arena *arena, const struct wire_order *order, struct 
         message.order_case = LOCKSTEP__V1__AGENT_ORDER__ORDER_FORGET;
         message.forget = &forget;
         break;
+    case WIRE_ORDER_WATCH:
+        assert(order->run[AGENT_RUN_BYTES - 1] == '\0');
+        watch.run = (char *)(uintptr_t)order->run;
+        watch.action.data = (uint8_t *)(uintptr_t)order->action.data;
+        watch.action.len = order->action.len;
+        watch.state_name = wire_text(arena, order->state_name);
+        message.order_case = LOCKSTEP__V1__AGENT_ORDER__ORDER_WATCH;
+        message.watch = &watch;
+        break;
     }
     return wire_pack(arena, &message.base, ret, e);
 }
@@ -339,6 +363,11 @@ static int read_order(const Lockstep__V1__AgentOrder *m, struct wire_order *ret,
     } else if (m->order_case == LOCKSTEP__V1__AGENT_ORDER__ORDER_FORGET) {
         ret->type = WIRE_ORDER_FORGET;
         err = wire_run_from(m->forget->run, ret->run, e);
+    } else if (m->order_case == LOCKSTEP__V1__AGENT_ORDER__ORDER_WATCH) {
+        ret->type = WIRE_ORDER_WATCH;
+        ret->action = (struct bytes){.data = m->watch->action.data, .len = m->watch->action.len};
+        ret->state_name = m->watch->state_name;
+        err = wire_run_from(m->watch->run, ret->run, e);
     } else {
         err = error_set(e, E_INVALID, "its kind is not known: a newer controller?");
     }

@@ -29,6 +29,7 @@ enum wire_report_type {
     WIRE_REPORT_ENDED,
     WIRE_REPORT_OBSERVED,
     WIRE_REPORT_HEARTBEAT,
+    WIRE_REPORT_SERVING,
 };
 struct wire_hello {
     const char *node, *version, *boot_id, *os, *arch;
@@ -41,7 +42,9 @@ struct wire_report {
     struct outcome outcome;     /* ENDED, OBSERVED */
     uint64_t id;                /* OBSERVED */
     uint64_t done, total;       /* PROGRESS */
-    const char *text;           /* PROGRESS */
+    const char *text;           /* PROGRESS, SERVING */
+    char run[AGENT_RUN_BYTES];  /* SERVING */
+    bool running;               /* SERVING */
     uint32_t under_way;         /* HEARTBEAT */
 };
 
@@ -50,6 +53,7 @@ enum wire_order_type {
     WIRE_ORDER_INSTRUCTION,
     WIRE_ORDER_OBSERVE,
     WIRE_ORDER_FORGET,
+    WIRE_ORDER_WATCH,
 };
 struct wire_order {
     enum wire_order_type type;
@@ -57,9 +61,9 @@ struct wire_order {
     uint32_t heartbeat_ms; /* WELCOME */
     struct wire_instruction instruction;
     uint64_t id;                      /* OBSERVE */
-    struct bytes action;              /* OBSERVE */
-    const char *cluster, *state_name; /* OBSERVE */
-    char run[AGENT_RUN_BYTES];        /* FORGET */
+    struct bytes action;              /* OBSERVE, WATCH */
+    const char *cluster, *state_name; /* OBSERVE; WATCH: state_name */
+    char run[AGENT_RUN_BYTES];        /* FORGET, WATCH */
 };
 
 /* 0, E_LIMIT (a frame too large) or E_INVALID (a run's name too long; what is received is refused whole when its kind or

@@ -285,11 +285,34 @@ void controller_timer(struct sim *s, uint32_t controller)
 void controller_session(struct sim *s, uint32_t controller, uint32_t place, bool up)
 {
     struct sim_controller *c = &s->controllers[controller];
-    if (!c->run_over) {
-        controller_event(s, controller,
-                         (struct event){.type = up ? EVENT_PLACE_UP : EVENT_PLACE_DOWN,
-                                        .place = key_place(s, place)});
+    c->told[place] = false;
+    c->well[place] = false;
+    if (c->run_over) {
+        return;
     }
+    controller_event(s, controller,
+                     (struct event){.type = up ? EVENT_PLACE_UP : EVENT_PLACE_DOWN,
+                                    .place = key_place(s, place)});
+    const struct sim_run *run = run_of(s, c);
+    if (up && !c->run_over && c->up && s->places[place].node && run->plan.watch != NULL) {
+        struct wire_order order = {.type = WIRE_ORDER_WATCH, .state_name = "sim.shelf"};
+        memcpy(order.run, run->id, sizeof(order.run));
+        send_order(s, controller, place, &order);
+    }
+}
+
+static void take_serving(struct sim *s, uint32_t controller, uint32_t place,
+                         const struct wire_report *report)
+{
+    struct sim_controller *c = &s->controllers[controller];
+    if (c->run_over || strcmp(report->run, run_of(s, c)->id) != 0) {
+        return;
+    }
+    c->told[place] = true;
+    c->well[place] = report->running;
+    controller_event(s, controller,
+                     (struct event){.type = report->running ? EVENT_NODE_WELL : EVENT_NODE_UNWELL,
+                                    .place = key_place(s, place)});
 }
 
 static int run_by_id(const struct sim *s, const char *id)
@@ -306,6 +329,10 @@ void controller_report(struct sim *s, uint32_t controller, uint32_t place,
                        const struct wire_report *report)
 {
     struct sim_controller *c = &s->controllers[controller];
+    if (report->type == WIRE_REPORT_SERVING) {
+        take_serving(s, controller, place, report);
+        return;
+    }
     int run = run_by_id(s, report->key.run);
     if (report->type != WIRE_REPORT_ENDED || run < 0) {
         return;
@@ -377,6 +404,9 @@ static void go_on(struct sim *s, uint32_t controller)
     c->rollout = rollout_new(&c->arena, &run->plan);
     c->seen_state = ROLLOUT_READY;
     memset(c->seen, 0, sizeof(c->seen));
+    memset(c->told, 0, sizeof(c->told));
+    memset(c->well, 0, sizeof(c->well));
+    memset(c->middle, 0, sizeof(c->middle));
     bool begun = c->journal.count > 0;
     replay(s, c);
     enum rollout_state state = rollout_state(c->rollout);

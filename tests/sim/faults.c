@@ -21,6 +21,7 @@ const char *fault_name(enum fault_kind kind)
         [FAULT_PLACE_EMPTY_DISK] = "agent with an empty disk",
         [FAULT_PLACE_OLD_JOURNAL] = "agent with an old journal",
         [FAULT_PLACE_DISK_FULL] = "agent disk full",
+        [FAULT_SERVICE_DIES] = "service dies",
         [FAULT_PARTITION] = "partition",
         [FAULT_HALF_OPEN] = "half-open stream",
         [FAULT_BREAK] = "broken stream",
@@ -167,6 +168,10 @@ static void place_faults(struct sim *s, const struct fault *f)
     case FAULT_PLACE_DISK_FULL:
         p->disk_full = true;
         break;
+    case FAULT_SERVICE_DIES:
+        s->nodes[place].died = p->node && s->nodes[place].runs >= 0;
+        s->nodes[place].runs = s->nodes[place].died ? -1 : s->nodes[place].runs;
+        break;
     case FAULT_PARTITION:
         p->cut_until_ms = s->now_ms + f->length_ms;
         silence(s, place, true);
@@ -243,7 +248,7 @@ void faults_happen(struct sim *s, size_t number)
     place_faults(s, f);
     world_faults(s, f);
     if (f->kind == FAULT_DATABASE_RESTART || f->kind == FAULT_PLACE_DISK_FULL ||
-        f->kind == FAULT_CONTROLLER_DISK_FULL) {
+        f->kind == FAULT_SERVICE_DIES || f->kind == FAULT_CONTROLLER_DISK_FULL) {
         struct event_in_queue *e = later(s, f->length_ms, HAPPEN_FAULT);
         e->number = number;
         e->life = 1; /* its end */
@@ -255,6 +260,9 @@ void faults_end(struct sim *s, size_t number)
     const struct fault *f = &s->faults[number];
     if (f->kind == FAULT_DATABASE_RESTART) {
         s->database.up = true;
+    }
+    if (f->kind == FAULT_SERVICE_DIES && f->place % 2 == 0) {
+        place_revive(s, place_of_fault(s, f)); /* half of them come back by themselves */
     }
     for (size_t i = 0; f->kind == FAULT_PLACE_DISK_FULL && i < s->place_count; i++) {
         s->places[i].disk_full = false;

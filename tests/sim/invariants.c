@@ -251,9 +251,51 @@ void check_nodes(struct sim *s, const char *when)
 
 /* ---- the controller ---- */
 
+/* A node begins what takes it down: as far as the controller was told, no more than the budget are down then. */
+static void check_budget(struct sim *s, struct sim_controller *c, const struct record *record)
+{
+    const struct plan *plan = &s->runs[c->run].plan;
+    const struct step_key *key = &record->key;
+    if (record->type == RECORD_STATE || record->type == RECORD_WORD ||
+        plan->strategy != STRATEGY_ROLLING) {
+        return;
+    }
+    const struct plan_phase *phase = plan_phase_at(plan, key->phase);
+    if (phase->scope != PHASE_NODES || !phase->takes_down) {
+        return;
+    }
+    uint32_t node = key->place;
+    if (record->type == RECORD_OUTCOME) {
+        bool last = record->outcome.status == OUTCOME_DONE && key->step + 1 == phase->steps.count;
+        c->middle[node] = c->middle[node] && !last;
+        for (size_t i = 0; last && i < phase->steps.count; i++) {
+            const struct action *a = plan_step_at(plan, key->phase, i)->action;
+            if (a->service != NULL) {
+                c->well[node] = a->service->verb != SERVICE_STOP;
+                c->told[node] = true;
+            }
+        }
+        return;
+    }
+    if (key->step != 0 || key->attempt != 1) {
+        return;
+    }
+    int others = 0;
+    for (uint32_t i = 0; i < s->scenario.node_count; i++) {
+        others += i != node && (c->middle[i] || !c->well[i]) ? 1 : 0;
+    }
+    c->middle[node] = true;
+    s->coverage->checks[RULE_BUDGET]++;
+    if (others + 1 > s->scenario.max_unavailable && !(c->told[node] && !c->well[node])) {
+        violate(s, RULE_BUDGET, "node %u begins what takes it down, and %d others are down already",
+                (unsigned)node, others);
+    }
+}
+
 void check_record(struct sim *s, uint32_t controller, const struct record *record)
 {
     struct sim_controller *c = &s->controllers[controller];
+    check_budget(s, c, record);
     if (record->type != RECORD_OUTCOME || record->outcome.status != OUTCOME_DONE) {
         return;
     }
@@ -375,7 +417,7 @@ void check_run_end(struct sim *s, struct sim_run *run, enum rollout_state state)
     }
     for (size_t i = 0; i < s->scenario.node_count; i++) {
         const struct sim_node *n = &s->nodes[i];
-        bool runs = n->runs == (int)run->to || n->boots == (int)run->to;
+        bool runs = n->runs == (int)run->to || n->boots == (int)run->to || n->died;
         bool denied = n->denied;
         if (!s->places[i].tainted && (n->installed != (int)run->to || !runs || denied)) {
             violate(s, RULE_WHOLE, "the run succeeded, and node %zu has %d installed, runs %d%s", i,

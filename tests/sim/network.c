@@ -91,6 +91,9 @@ void send_report(struct sim *s, uint32_t place, const struct wire_report *report
     }
     struct bytes bytes = bytes_copy(s, packed);
     travel(s, HAPPEN_REPORT, p->owner, place, bytes, in_order(s, HAPPEN_REPORT, place), false);
+    if (report->type == WIRE_REPORT_SERVING) {
+        return; /* it is said once, in a stream that lives */
+    }
     if (s->now_ms < s->twice_until_ms && percent(s, 40)) {
         travel(s, HAPPEN_REPORT, p->owner, place, bytes, delay(s), true);
     }

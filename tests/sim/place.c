@@ -142,10 +142,38 @@ void place_durable(struct sim *s, uint32_t place, uint64_t number)
 
 void place_connected(struct sim *s, uint32_t place, uint64_t fence)
 {
+    s->places[place].watched[0] = '\0'; /* whoever wants to know asks again */
     place_event(s, place, (struct agent_event){.type = AGENT_EVENT_FENCE, .fence = fence});
     if (s->places[place].connected) {
         place_event(s, place, (struct agent_event){.type = AGENT_EVENT_CONNECTED});
     }
+}
+
+void place_serving(struct sim *s, uint32_t place)
+{
+    struct sim_place *p = &s->places[place];
+    int running = s->nodes[place].runs >= 0;
+    if (!p->node || !p->up || !p->connected || place_hangs(s, place) || p->watched[0] == '\0' ||
+        p->told_running == running) {
+        return;
+    }
+    p->told_running = running;
+    struct wire_report report = {.type = WIRE_REPORT_SERVING, .running = running != 0};
+    memcpy(report.run, p->watched, sizeof(report.run));
+    send_report(s, place, &report);
+}
+
+bool place_revive(struct sim *s, uint32_t place)
+{
+    struct sim_node *n = &s->nodes[place];
+    bool permitted = n->permitted < 0 || n->permitted == n->installed;
+    if (!n->died || n->denied || !permitted || n->installed < 0) {
+        return false;
+    }
+    n->died = false;
+    n->runs = n->installed;
+    check_nodes(s, "a service was started by hand");
+    return true;
 }
 
 void place_order(struct sim *s, uint32_t place, const struct wire_order *order)
@@ -178,6 +206,11 @@ void place_order(struct sim *s, uint32_t place, const struct wire_order *order)
         }
         memcpy(event.key.run, order->run, sizeof(event.key.run));
         place_event(s, place, event);
+        break;
+    case WIRE_ORDER_WATCH:
+        memcpy(p->watched, order->run, sizeof(p->watched));
+        p->told_running = -1;
+        place_serving(s, place);
         break;
     case WIRE_ORDER_OBSERVE:
         break;

@@ -112,6 +112,19 @@ static void answer_pause(struct sim *s)
     controller_word(s, s->pauses > PAUSES_MAX ? WORD_ABORT : WORD_RETRY);
 }
 
+/* A node may not begin, for others are down: what died is started by hand, or the run is given up. */
+static void answer_hold(struct sim *s)
+{
+    bool revived = false;
+    for (uint32_t i = 0; i < s->scenario.node_count; i++) {
+        revived = place_revive(s, i) || revived;
+    }
+    if (!revived && ++s->pauses > PAUSES_MAX) {
+        controller_word(s, WORD_ABORT);
+    }
+    later(s, PERSON_MS, HAPPEN_OPERATOR);
+}
+
 void operator_looks(struct sim *s)
 {
     const struct sim_controller *c = &s->controllers[s->now_controller];
@@ -122,6 +135,8 @@ void operator_looks(struct sim *s)
     if (s->run_count > 0 && !c->run_over) {
         if (rollout_state(c->rollout) == ROLLOUT_PAUSED) {
             answer_pause(s);
+        } else if (rollout_held(c->rollout) != NULL && s->calm) {
+            answer_hold(s);
         }
         return;
     }
@@ -266,6 +281,9 @@ static void live(struct sim *s)
         s->now_ms = e.at_ms;
         s->events++;
         happen(s, &e);
+        for (uint32_t i = 0; i < s->place_count; i++) {
+            place_serving(s, i);
+        }
         arena_deinit(&s->scratch);
         s->coverage->checks[RULE_ENDS]++;
         if (s->events > SIM_EVENTS_MAX || (s->calm && s->now_ms > s->calm_ms + ENDS_MS)) {

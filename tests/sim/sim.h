@@ -52,6 +52,7 @@ enum fault_kind {
     FAULT_PLACE_EMPTY_DISK,
     FAULT_PLACE_OLD_JOURNAL,
     FAULT_PLACE_DISK_FULL,
+    FAULT_SERVICE_DIES,
     FAULT_PARTITION,
     FAULT_HALF_OPEN,
     FAULT_BREAK,
@@ -110,8 +111,9 @@ enum rule {
     RULE_ONCE_STEP,     /* a step never runs beside itself, nor after its DONE was heard */
     RULE_ONCE_MIGRATOR, /* no two migrators at the same time */
     RULE_FENCED, /* nothing of an older controller takes effect after a newer one raised the fence */
-    RULE_COMPATIBLE,   /* no release runs on a schema that it does not run with */
-    RULE_BUDGET,       /* rolling: at most max_unavailable nodes are down by our doing */
+    RULE_COMPATIBLE, /* no release runs on a schema that it does not run with */
+    RULE_BUDGET, /* rolling: no node is begun with while more than max_unavailable would be down, as far as it is
+                          known, whoever took them */
     RULE_BARRIER,      /* no step of a phase begins before the one before it is done everywhere */
     RULE_PARALLEL,     /* a phase's `parallel` holds */
     RULE_INTENT_FIRST, /* nothing is instructed before its intent is durable */
@@ -244,6 +246,7 @@ struct sim_node {
     uint32_t denied_run; /* by which */
     int permitted;       /* release index; -1: any */
     bool down_by_us;     /* a step of the present run stopped it */
+    bool died;           /* by itself, and nothing has started it since */
 };
 
 struct sim_place {
@@ -262,6 +265,8 @@ struct sim_place {
     /* silence: what is sent is lost until the connection breaks */
     bool deaf, dumb;
     int64_t cut_until_ms;
+    char watched[AGENT_RUN_BYTES]; /* the run that wants to know how the service is; "": none */
+    int told_running;              /* what was last said of it; -1: nothing */
 };
 
 struct held_send {
@@ -290,6 +295,8 @@ struct sim_controller {
     uint32_t session_connection[SIM_PLACES_MAX];
     int64_t busy_until_ms; /* it hangs or is frozen: what happens to it waits */
     uint64_t timer;
+    /* what it was told of the nodes, and who is in the middle of a phase that takes them down */
+    bool told[SIM_PLACES_MAX], well[SIM_PLACES_MAX], middle[SIM_PLACES_MAX];
     enum rollout_state seen_state;
     enum step_state seen[SIM_PLACES_MAX];
 };
@@ -422,6 +429,10 @@ bool place_hangs(const struct sim *s, uint32_t place);
 void place_durable(struct sim *s, uint32_t place, uint64_t number);
 void place_order(struct sim *s, uint32_t place, const struct wire_order *order);
 void place_connected(struct sim *s, uint32_t place, uint64_t fence);
+/* Says how its service is, where that is new and somebody wants to know. */
+void place_serving(struct sim *s, uint32_t place);
+/* Somebody starts again what died by itself; false: it may not be started. */
+bool place_revive(struct sim *s, uint32_t place);
 
 /* ---- worker.c ---- */
 struct sim_worker *worker_find(struct sim_place *p, const struct instruction_key *key);

@@ -200,6 +200,7 @@ static void start(struct sim *s, struct sim_worker *w, struct sim_node *n)
     }
     n->boots = -1;
     n->down_by_us = false;
+    n->died = false;
     check_nodes(s, "a start");
     done(s, w);
 }
@@ -207,6 +208,7 @@ static void start(struct sim *s, struct sim_worker *w, struct sim_node *n)
 static void stop(struct sim *s, struct sim_node *n)
 {
     n->down_by_us = n->down_by_us || n->runs >= 0;
+    n->died = false;
     n->runs = -1;
     n->boots = -1;
     check_nodes(s, "a stop");

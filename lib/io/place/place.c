@@ -16,6 +16,7 @@
 #include "lib/core/agent.h"
 #include "lib/io/db/db.h"
 #include "lib/io/place/job.h"
+#include "lib/io/place/watch.h"
 #include "lib/io/platform/act.h"
 #include "lib/io/platform/files.h"
 #include "lib/io/store/journal.h"
@@ -31,6 +32,7 @@ struct place {
     uint64_t base;    /* the journal's last number when this life began */
     uint64_t durable; /* as the machine counts */
     struct jobs jobs;
+    struct watches *watches;
     const struct wire_instruction *arriving; /* while the machine is asked about it */
 };
 
@@ -222,15 +224,25 @@ void place_order(struct place *p, const struct wire_order *order)
         struct agent_event event = {.type = AGENT_EVENT_FORGET, .now_ms = act_now_ms()};
         memcpy(event.key.run, order->run, sizeof(event.key.run));
         carry_out(p, &event);
+        watches_forget(p->watches, order->run);
         break;
     }
+    case WIRE_ORDER_WATCH:
+        watches_take(p->watches, order);
+        break;
     case WIRE_ORDER_WELCOME:
         break;
     }
 }
 
+void place_look(struct place *p)
+{
+    watches_look(p->watches);
+}
+
 void place_connected(struct place *p, uint64_t fence)
 {
+    watches_forget(p->watches, NULL); /* whoever wants to know asks again */
     carry_out(p, &(struct agent_event){
                      .type = AGENT_EVENT_FENCE, .now_ms = act_now_ms(), .fence = fence});
     carry_out(p, &(struct agent_event){.type = AGENT_EVENT_CONNECTED, .now_ms = act_now_ms()});
@@ -339,6 +351,7 @@ int place_open(uv_loop_t *loop, const struct place_options *options, struct plac
                             .ended = job_ended,
                             .lost = job_lost,
                             .progress = job_progress};
+    p->watches = watches_new(loop, &p->options);
     p->machine = agent_new(&p->arena);
     dir_remove(arena_printf(&p->arena, "%s/observe", options->state_dir), NULL);
     int r = dir_make(options->worker.blobs, 0700, e);
@@ -369,6 +382,7 @@ struct place *place_close(struct place *p)
     while (p->jobs.first != NULL) {
         job_remove(p->jobs.first);
     }
+    watches_free(p->watches);
     journal_close(p->journal);
     agent_free(p->machine);
     arena_deinit(&p->arena);

@@ -159,9 +159,9 @@ static void a_node_that_died_by_itself_counts(void **state UNUSED)
         "[app-2 waits: 1 of 3 nodes are down (app-3: its service does not run) and "
         "max_unavailable is 1; it goes on when they are well, or abort and apply again: a "
         "new plan takes them first]");
-    assert_non_null(strstr(rollout_why(r), "app-2 waits"));
+    assert_non_null(strstr(rollout_held(r), "app-2 waits"));
     assert_string_equal(well(2, true), "1.0@2");
-    assert_null(rollout_why(r));
+    assert_null(rollout_held(r));
     /* The one that died moves at last: it costs nothing. */
     well(2, false);
     assert_string_equal(moved(1), "2.0@3");

@@ -76,6 +76,11 @@ static void reports_come_back(void **state)
     assert_true(back.id == UINT64_MAX && str_equal(back.outcome.facts, "{}"));
     in.type = WIRE_REPORT_HEARTBEAT;
     assert_true(report_round(&in).under_way == UINT32_MAX);
+    in.type = WIRE_REPORT_SERVING;
+    in.running = true;
+    memcpy(in.run, "r1", sizeof("r1"));
+    back = report_round(&in);
+    assert_true(back.running && str_equal(back.run, "r1") && str_equal(back.text, "staging"));
 }
 
 static struct wire_order order_round(const struct wire_order *in)
@@ -116,6 +121,10 @@ static void orders_come_back(void **state)
     assert_string_equal(back.state_name, "c.app");
     in.type = WIRE_ORDER_FORGET;
     assert_string_equal(order_round(&in).run, "r1");
+    in.type = WIRE_ORDER_WATCH;
+    back = order_round(&in);
+    assert_true(str_equal(back.run, "r1") && back.action.len == 2);
+    assert_string_equal(back.state_name, "c.app");
 }
 
 static void refuses_an_unknown_kind(void **state)

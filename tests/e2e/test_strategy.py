@@ -1,0 +1,67 @@
+"""How nodes roll, over time: a run that waits for a node that died by itself."""
+import os
+import signal
+import subprocess
+
+from harness import program, wait_until
+
+TRIP_S = 60
+HEARTBEATS_S = 30
+
+# app-1 is not drained before somebody says so; the others are at once.
+GATED = """\
+drain:
+  - run:
+      command: [/bin/sh, -c,
+                'cd "${node.dir}"; echo x >> drained; while [ ! -e go ]; do sleep 0.05; done']
+      tree: none
+undrain: { run: { command: [/bin/sh, -c, 'echo x >> "${node.dir}/undrained"'], tree: none } }
+"""
+
+
+def service_of(ls, site, name):
+    found = [pid for pid, words in ls.processes().items()
+             if f" serve --port {site.ports[name]} " in words + " "]
+    assert len(found) == 1, ls.processes()
+    return found[0]
+
+
+def lines(site, name, file):
+    path = site.node_dir(name) / file
+    return path.read_text(encoding="ascii").split() if path.exists() else []
+
+
+def test_a_rolling_run_waits_for_a_node_that_died_by_itself(make_site, start):
+    site = make_site(extra_steps=GATED)
+    ls = start(site)
+    for name in site.names:
+        site.node_dir(name).mkdir(parents=True, exist_ok=True)
+        (site.node_dir(name) / "go").touch()
+    ls.ok("apply", site.write("1.0.0"))
+    (site.node_dir("app-1") / "go").unlink()
+
+    apply = ls.start("apply", site.write("1.1.0"))
+    wait_until("app-1 is drained", lambda: lines(site, "app-1", "drained"))
+    os.kill(service_of(ls, site, "app-3"), signal.SIGKILL)
+    wait_until("app-3 is down", lambda: site.health("app-3")[0] == 0)
+    (site.node_dir("app-1") / "go").touch()
+    wait_until("app-1 is back", lambda: site.is_good("app-1", "1.1.0"))
+
+    said = "app-2 waits: 1 of 3 nodes are down (app-3: its service does not run)"
+    wait_until("app-2 waits", lambda: said in ls.log_text("lockstepd"), HEARTBEATS_S)
+    assert apply.poll() is None
+    status, answer = site.health("app-2")
+    assert (status, answer["version"]) == (200, "1.0.0") and not lines(site, "app-2", "drained")
+    assert said in ls.ok("status", "guestbook-demo").words
+
+    # Whoever looks after app-3 starts it again: its keeper does what the agent would.
+    kept = next((ls.agent_state("app-3") / "services").glob("*/service.json")).parent
+    with open(kept / "by-hand.log", "wb") as log:
+        subprocess.Popen([program("lockstep-agent"), "keep", kept], stdin=subprocess.DEVNULL,
+                         stdout=log, stderr=log, cwd=ls.dir, env=ls._environment(),
+                         start_new_session=True)
+    assert apply.wait(timeout=TRIP_S) == 0, f"{apply.stdout.read()}\n{ls.tails()}"
+    assert site.problems("1.1.0") == []
+    for name in site.names:
+        assert lines(site, name, "drained") == ["x"], name
+        assert lines(site, name, "undrained") == ["x", "x"], name
