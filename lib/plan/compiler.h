@@ -14,6 +14,7 @@
  *   restore.c  databases that are put back to a backup
  *   look.c     what is asked of the databases before anything is touched, and before and after each moves
  *   prove.c    whether the way may roll, or the pair that breaks it
+ *   detour.c   over which release it would roll
  *   prove_plan.c  what is proved of the plan as it was put together
  */
 #ifndef LOCKSTEP_PLAN_COMPILER_H
@@ -285,6 +286,10 @@ void prove_sentences(struct compiler *c);
 /* What a release runs with, as written or its own schema; NULL: it says nothing. */
 const char *runs_with_text(struct compiler *c, const char *version, const char *database);
 bool runs_with(struct compiler *c, const char *version, const char *database, int64_t schema);
+
+/* ---- detour.c ---- */
+/* " (going over X first, which runs with DATABASE 2..3, would roll)", or "". */
+const char *detour(struct compiler *c, const char *database);
 
 /* ---- prove_plan.c ---- */
 /* Walks the plan as it is now. False: a complaint says what breaks; else adds the sentences that hold. */

@@ -63,6 +63,74 @@ static bool meets(struct compiler *c, const char *version, const struct hop_data
     return false;
 }
 
+/* Are the release's schemas the versions of its migrations? Then the numbers in between are known too. */
+static bool is_numbered(const struct compiler *c, const struct hop_state *h,
+                        const struct hop_database *db)
+{
+    for (size_t i = 0; i < c->inventory->release_count; i++) {
+        const struct known_release *r = &c->inventory->releases[i];
+        for (size_t d = 0; str_equal(r->version, h->to) && d < r->database_count; d++) {
+            const struct migration_set *set = &r->databases[d].set;
+            if (str_equal(r->databases[d].name, db->app->name)) {
+                return set->count > 0 && set->items[set->count - 1].version == db->schema_to;
+            }
+        }
+    }
+    return false;
+}
+
+static int64_t version_of_id(const struct compiler *c, const char *database, const char *id)
+{
+    for (size_t i = 0; i < c->inventory->release_count; i++) {
+        const struct known_release *r = &c->inventory->releases[i];
+        for (size_t d = 0; d < r->database_count; d++) {
+            const struct migration *m = str_equal(r->databases[d].name, database)
+                                            ? migration_find(&r->databases[d].set, id)
+                                            : NULL;
+            if (m != NULL) {
+                return m->version;
+            }
+        }
+    }
+    return -1;
+}
+
+/* Where the database is when the hop begins: a run that was broken off may have left it between two releases. */
+static int64_t schema_before(const struct compiler *c, const struct hop_state *h,
+                             const struct hop_database *db)
+{
+    if (db->format == FORMAT_EXTERNAL) {
+        return db->count_from;
+    }
+    int64_t highest = -1;
+    for (size_t i = 0; is_numbered(c, h, db) && i < db->before.count; i++) {
+        highest = MAX(highest, version_of_id(c, db->app->name, db->before.items[i]));
+    }
+    return highest >= 0 ? highest : db->schema_from;
+}
+
+/* The schemas that a database passes on its way through the hop: one migration after the other, and a run may stop behind
+ * any of them. */
+static bool meets_between(struct compiler *c, const char *version, const struct hop_database *db,
+                          size_t hop, const char **ret_why)
+{
+    const struct hop_state *h = &c->hops[hop];
+    bool numbered = db->format != FORMAT_EXTERNAL && is_numbered(c, h, db);
+    bool whole = true;
+    for (size_t i = 1; numbered && whole && i < db->way.down_count; i++) {
+        whole = meets(c, version, db, db->way.down[i].version, hop, ret_why);
+    }
+    for (size_t i = 0; numbered && whole && i + 1 < db->way.up_count; i++) {
+        whole = meets(c, version, db, db->way.up[i].version, hop, ret_why);
+    }
+    bool external = db->format == FORMAT_EXTERNAL && db->restore == NULL && db->schema_to >= 0;
+    int64_t high = MAX(db->count_from, db->schema_to);
+    for (int64_t n = MIN(db->count_from, db->schema_to) + 1; external && whole && n < high; n++) {
+        whole = meets(c, version, db, n, hop, ret_why);
+    }
+    return whole;
+}
+
 /* Nodes whose release is not on the path: a broken-off run on another way left them there. */
 static bool prove_strangers(struct compiler *c, size_t hop, const struct hop_database *db,
                             const char **ret_why)
@@ -76,7 +144,8 @@ static bool prove_strangers(struct compiler *c, size_t hop, const struct hop_dat
             continue;
         }
         strings_push(c->arena, &told, seen->version);
-        if (!meets(c, seen->version, db, db->schema_to, hop, ret_why)) {
+        if (!meets(c, seen->version, db, db->schema_to, hop, ret_why) ||
+            !meets_between(c, seen->version, db, hop, ret_why)) {
             return false;
         }
     }
@@ -118,12 +187,14 @@ static bool prove_database(struct compiler *c, size_t hop, const struct hop_data
     for (size_t p = 0; db->runs && p < c->path.count; p++) {
         bool behind = c->path.count > 1 && p < hop + 1;
         if (present[p] && !(down && behind && h->started) &&
-            !meets(c, c->path.items[p], db, db->schema_to, hop, ret_why)) {
+            (!meets(c, c->path.items[p], db, db->schema_to, hop, ret_why) ||
+             !meets_between(c, c->path.items[p], db, hop, ret_why))) {
             return false;
         }
     }
     return (!down || !db->runs || !h->started ||
-            meets(c, h->to, db, db->schema_from, hop, ret_why)) &&
+            (meets(c, h->to, db, schema_before(c, h, db), hop, ret_why) &&
+             meets_between(c, h->to, db, hop, ret_why))) &&
            (!h->started || meets(c, h->to, db, db->schema_to, hop, ret_why));
 }
 
@@ -138,9 +209,13 @@ bool prove_rolling(struct compiler *c, const char **ret_why)
     }
     for (size_t h = 0; h < c->hop_count; h++) {
         for (size_t d = 0; d < c->hops[h].database_count; d++) {
-            if (!goes_with_the_hop(c, &c->hops[h], &c->hops[h].databases[d], ret_why) ||
-                !prove_database(c, h, &c->hops[h].databases[d], ret_why) ||
-                !prove_strangers(c, h, &c->hops[h].databases[d], ret_why)) {
+            const struct hop_database *db = &c->hops[h].databases[d];
+            if (!goes_with_the_hop(c, &c->hops[h], db, ret_why)) {
+                return false;
+            }
+            if (!prove_database(c, h, db, ret_why) || !prove_strangers(c, h, db, ret_why)) {
+                const char *out = detour(c, db->app->name);
+                *ret_why = arena_printf(c->arena, "%s%s", *ret_why, out);
                 return false;
             }
         }

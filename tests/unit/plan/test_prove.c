@@ -187,6 +187,65 @@ static void tells_that_max_age_is_not_looked_at(void **state UNUSED)
     assert_int_equal(w.plan.warnings.count, 0);
 }
 
+/* 1.1.0 runs with what 2.0.0 has, too. */
+static const char *wide_application(void)
+{
+    return with(guestbook_application, "schema: { main: 3 }\n    runs_with: { main: \"2..3\" }",
+                "schema: { main: 3 }\n    runs_with: { main: \"2..4\" }");
+}
+
+static void names_the_release_over_which_it_would_roll(void **state UNUSED)
+{
+    guestbook_of("2.0.0", ROLLING, wide_application());
+    world_runs(&w, "1.0.0");
+    world_ledger(&w, 2);
+    has(world_refusal(&w, NULL),
+        "1.0.0 does not run with main 4 (it runs with 2..3): rolling would let app-1 meet it "
+        "(going "
+        "over 1.1.0 first, which runs with main 2..4, would roll); go all-at-once, or say "
+        "if_not_rolling: all-at-once\n");
+    /* It is true: */
+    has(world_render(&w, "1.1.0"), "up, 1 hop, rolling");
+    world_runs(&w, "1.1.0");
+    world_ledger(&w, 3);
+    has(world_render(&w, "2.0.0"), "up, 1 hop, rolling");
+}
+
+static void offers_no_way_out_from_half_way(void **state UNUSED)
+{
+    guestbook_of("2.0.0", ROLLING, wide_application());
+    world_runs(&w, "1.0.0");
+    world_ledger(&w, 3);
+    has(world_refusal(&w, NULL), "rolling would let app-1 meet it; go all-at-once");
+    world_ledger(&w, 2);
+    w.inventory.nodes[1].version = "1.1.0";
+    has(world_refusal(&w, NULL), "rolling would let app-1 meet it; go all-at-once");
+}
+
+static const char *gap_application(void)
+{
+    return with(guestbook_application, "schema: { main: 2 }\n    runs_with: { main: \"2..3\" }",
+                "schema: { main: 2 }\n    runs_with: { main: \"2 || 4\" }");
+}
+
+static void refuses_a_release_that_leaves_out_the_schema_that_is_there(void **state UNUSED)
+{
+    guestbook_of("1.0.0", ROLLING, gap_application());
+    world_runs(&w, "2.0.0");
+    world_ledger(&w, 3); /* a run was broken off between 4 and 2 */
+    has(world_refusal(&w, NULL), "1.0.0 does not run with main 3 (it runs with 2 || 4): rolling "
+                                 "would let app-1 meet it");
+}
+
+static void refuses_a_release_that_leaves_out_a_schema_on_the_way(void **state UNUSED)
+{
+    guestbook_of("2.0.0", ROLLING, gap_application());
+    world_runs(&w, "1.0.0");
+    world_ledger(&w, 2);
+    has(world_refusal(&w, NULL), "1.0.0 does not run with main 3 (it runs with 2 || 4): rolling "
+                                 "would let app-1 meet it");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +259,10 @@ int main(void)
         T(refuses_a_start_before_the_migration),
         T(refuses_a_migration_under_a_release_that_runs),
         T(refuses_a_migration_before_the_sessions_are_gone),
+        T(names_the_release_over_which_it_would_roll),
+        T(offers_no_way_out_from_half_way),
+        T(refuses_a_release_that_leaves_out_the_schema_that_is_there),
+        T(refuses_a_release_that_leaves_out_a_schema_on_the_way),
         T(is_quick_with_ten_thousand_nodes),
         T(tells_that_max_age_is_not_looked_at),
     };
