@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "controller/backups.h"
+#include "controller/past.h"
 #include "controller/releases.h"
 #include "controller/sessions.h"
 #include "lib/base/str.h"
@@ -388,6 +389,9 @@ static void all_answered(struct planning *p)
     } else if (p->same_as != NULL) {
         compile(p); /* what it needs of the releases is kept since it was made */
     } else {
+        if (past_done(p->controller, &p->arena, p->spec.cluster->name, &p->inventory, &e) < 0) {
+            complaints_add(&p->complaints, NULL, 0, 0, "%s", e.message);
+        }
         make_room_for_releases(p);
         want_releases(p);
     }

@@ -62,19 +62,16 @@ void step_deny(struct compiler *c, struct plan_phase *phase)
     step->action->deny = a;
 }
 
-static bool is_denied(const struct compiler *c, size_t node, const void *moving)
+static bool is_denied(const struct compiler *c, size_t node, const void *unused)
 {
-    return c->nodes[node].lift && !((const bool *)moving)[node];
+    (void)unused;
+    return c->nodes[node].lift && !c->nodes[node].permitted;
 }
 
-void phase_lift(struct compiler *c, const struct members *moving)
+void phase_lift(struct compiler *c)
 {
-    bool *moves = ARENA_ARRAY(c->arena, c->node_count, bool);
-    for (size_t i = 0; i < moving->count; i++) {
-        moves[moving->items[i]] = true;
-    }
     struct members all = members_all(c);
-    struct members denied = members_where(c, "denied", &all, is_denied, moves);
+    struct members denied = members_where(c, "denied", &all, is_denied, NULL);
     if (denied.count == 0) {
         return;
     }

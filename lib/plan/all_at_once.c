@@ -56,6 +56,10 @@ static void stop(struct compiler *c, size_t hop, size_t end, const struct member
 {
     int64_t where = hop == 0 ? -1 : (int64_t)hop;
     size_t from = c->plan->phases.count;
+    for (size_t h = hop; h < end; h++) {
+        undo_phases(c, h, UNDO_RUNNING, NULL, 0);
+        undo_phases(c, h, UNDO_RUNNING, members, 0);
+    }
     extras_of_hops(c, hop, end, POINT_DRAINED, SLOT_BEFORE, members);
     struct members running = *members;
     if (hop == 0) {
@@ -79,6 +83,9 @@ static void stop(struct compiler *c, size_t hop, size_t end, const struct member
         step_service(c, phase, hop, SERVICE_STOP);
     }
     extras_of_hops(c, hop, end, POINT_STOPPED, SLOT_AFTER, members);
+    for (size_t h = hop; h < end; h++) {
+        undo_phases(c, h, UNDO_STOPPED, members, 0);
+    }
     /* What is written after the backup would be lost with a restore. */
     bool lossy = false;
     if (hop == 0 && c->plan->from != NULL && backup_is_due(c, &lossy)) {
@@ -123,11 +130,16 @@ static void before(struct compiler *c, const struct members *members)
 static void hop_phases(struct compiler *c, size_t hop, const struct members *members)
 {
     size_t from = c->plan->phases.count;
+    undo_phases(c, hop, UNDO_STOPPED, NULL, 0);
+    undo_phases(c, hop, UNDO_MIGRATED, NULL, 0);
+    undo_phases(c, hop, UNDO_MIGRATED, members, 0);
     extra_phases(c, hop, POINT_MIGRATED, SLOT_BEFORE, members);
     phases_migrate(c, hop);
     extra_phases(c, hop, POINT_MIGRATED, SLOT_AFTER, members);
     if (c->hops[hop].started) {
         start(c, hop, members);
+    } else {
+        undo_phases(c, hop, UNDO_SWAPPED, members, 0);
     }
     order_finish(c, hop, members);
     disruptive_from(c, from);
@@ -148,11 +160,13 @@ void compile_all_at_once(struct compiler *c)
 {
     struct members members = who(c);
     if (members.count == 0) {
-        phase_lift(c, &members);
+        undo_rest(c);
+        phase_lift(c);
         return;
     }
     before(c, &members);
-    bool only_starts = !c->migrates && c->path.count == 1 && !any_swaps(c, &members);
+    bool only_starts =
+        !c->migrates && c->path.count == 1 && !any_swaps(c, &members) && !c->undo_stops;
     for (size_t h = 0; h < c->hop_count;) {
         size_t end = segment_end(c, h);
         if (!only_starts) {

@@ -101,7 +101,7 @@ static void fill_plan(struct compiler *c, const struct plan_request *request, co
 /* Is there anything to do at all? */
 static bool is_done(const struct compiler *c)
 {
-    if (c->path.count > 1 || c->migrates) {
+    if (c->path.count > 1 || c->migrates || undo_any(c)) {
         return false;
     }
     for (size_t i = 0; i < c->node_count; i++) {
@@ -267,6 +267,7 @@ int plan_compile(struct arena *arena, const struct spec *spec, const struct inve
         return E_INVALID;
     }
     open_check(&c);
+    undo_read(&c);
     plan.direction = c.hops[0].direction;
     if (!is_done(&c)) {
         compile(&c);

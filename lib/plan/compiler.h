@@ -6,6 +6,7 @@
  *   way.c      from where to where: releases, hops, migrations of each database
  *   nodes.c    what each node needs, and what forbids it
  *   extra.c    which extra steps hold in which hop, and why
+ *   undo.c     which extra steps of earlier runs are taken back, and where
  *   database.c, delegate.c   what a hop does to each database
  *   actions.c  the templates of Lockstep's own steps
  *   order.c    the order of a hop's pieces on a set of nodes, with the extra steps between them
@@ -59,9 +60,29 @@ struct node_state {
     bool swap;                        /* not the wanted release yet */
     bool touch;                       /* to be swapped or to be started */
     bool lift;      /* as wanted, but it may not start: an earlier run denied it */
+    bool permitted; /* a start of this plan permits it */
     size_t partner; /* the other node of its failover pair, or NO_PARTNER */
 };
 #define NO_PARTNER SIZE_MAX
+
+/* What takes an extra step of an earlier run back. The point where it stands mirrors the one where the step stood. */
+enum undo_slot {
+    UNDO_RUNNING,  /* before a node stops: it was done while the release that is left ran */
+    UNDO_STOPPED,  /* stopped, the release that is left still installed */
+    UNDO_MIGRATED, /* before the databases move back */
+    UNDO_SWAPPED,  /* stopped, the release that is gone to installed */
+    UNDO_FINISHED, /* at the end: it was done before anything stopped */
+};
+
+struct undo {
+    const struct extra_step *step;
+    const struct done_step *done; /* the first of them */
+    struct hop_state way;         /* the step's own hop */
+    size_t hop;                   /* the plan's, where it is taken back */
+    enum undo_slot slot;
+    bool *nodes; /* scope node: which are still to do, by index; NULL: at done->place */
+    size_t left; /* places still to do */
+};
 
 /* Nodes by index, in the cluster's order. */
 struct members {
@@ -87,7 +108,10 @@ struct compiler {
     size_t hop_count;
     struct node_state *nodes;
     size_t node_count;
-    bool migrates; /* any hop runs anything in any database */
+    bool migrates;                 /* any hop runs anything in any database */
+    struct list undos;             /* of struct undo, in the journals' order */
+    bool undo_stops;               /* a node that runs must be stopped for what is taken back */
+    const struct hop_state *meant; /* what ${hop.…} means instead of the plan's own; NULL */
 };
 
 /* ---- build.c ---- */
@@ -175,13 +199,47 @@ void extra_phases(struct compiler *c, size_t hop, enum step_point point, int sid
 void extra_phase(struct compiler *c, const struct extra_step *step, size_t hop,
                  const struct members *members);
 
+/* The actions of a list as steps of this name. */
+struct extra_actions {
+    const struct extra_step *step;
+    const struct list *actions; /* its do: or its undo: */
+    const char *name, *why;
+    const char *on, *database;
+    struct plan_extra *extra;
+    const struct hop_state *way; /* what ${hop.…} means */
+};
+void extra_add_actions(struct compiler *c, struct plan_phase *phase, size_t hop,
+                       const struct extra_actions *what);
+
+/* ---- undo.c ---- */
+/* What of the inventory's done steps this plan takes back; needs the hops. Nodes that must stop for it are to be touched. */
+void undo_read(struct compiler *c);
+/* Phases for what stands here on these nodes; NULL: what is not a node's. */
+void undo_phases(struct compiler *c, size_t hop, enum undo_slot slot, const struct members *members,
+                 int64_t parallel);
+/* What no other place of the plan took back. */
+void undo_rest(struct compiler *c);
+/* Is anything still to be taken back? */
+bool undo_any(const struct compiler *c);
+/* On how many of these nodes is it still to do? */
+size_t undo_count(const struct undo *undo, const struct members *members);
+void undo_add_steps(struct compiler *c, struct plan_phase *phase, const struct undo *undo,
+                    const char *on);
+/* A phase of its own for it on those of the nodes where it is still to do; or once, at its place. */
+void undo_phase(struct compiler *c, struct undo *undo, const struct members *members,
+                int64_t parallel);
+/* It stands in the plan on these nodes now. */
+void undo_given(struct undo *undo, const struct members *members);
+/* Which undos stand on the node in the middle of its move: equal ones may share a phase. */
+uint64_t undo_signature(const struct compiler *c, size_t node);
+
 /* ---- actions.c ---- */
 void step_service(struct compiler *c, struct plan_phase *phase, size_t hop, enum service_verb verb);
 void step_swap(struct compiler *c, struct plan_phase *phase, const struct known_release *release);
 void step_permit(struct compiler *c, struct plan_phase *phase, size_t hop);
 void step_deny(struct compiler *c, struct plan_phase *phase);
-/* Nodes that are as wanted, but for what an earlier run denied them, and are not among those that move. */
-void phase_lift(struct compiler *c, const struct members *moving);
+/* Nodes that are as wanted, but for what an earlier run denied them, and that no start permits. */
+void phase_lift(struct compiler *c);
 void step_health(struct compiler *c, struct plan_phase *phase, size_t hop, int64_t soak_ms);
 void phase_announce(struct compiler *c, int64_t hop, const char *event, const char *text);
 void phase_check(struct compiler *c);

@@ -271,28 +271,40 @@ static int64_t limit_of(const struct compiler *c, const struct extra_step *step,
     return own > 0 ? MIN(own, whole) : whole;
 }
 
+void extra_add_actions(struct compiler *c, struct plan_phase *phase, size_t hop,
+                       const struct extra_actions *what)
+{
+    c->meant = what->way;
+    for (size_t i = 0; i < what->actions->count; i++) {
+        struct action action = {0};
+        resolve_shape(c, hop, what->database, &action_shape,
+                      LIST_AT(what->actions, struct action, i), &action);
+        complete(c, &action, what->way, what->database);
+        struct action completed = action; /* what was filled in may hold references as well */
+        resolve_shape(c, hop, what->database, &action_shape, &completed, &action);
+        struct plan_step *s = add_step(c, phase, what->name, words_of(c, &action), what->on,
+                                       limit_of(c, what->step, &action) + SLACK_MS);
+        *s->action = action;
+        s->why = what->why;
+        s->extra = what->extra;
+    }
+    c->meant = NULL;
+}
+
 void extra_add_steps(struct compiler *c, struct plan_phase *phase, const struct extra_step *step,
                      size_t hop, const char *on, const char *database)
 {
-    const char *why = NULL;
-    bool holds = extra_holds(c, step, hop, &why);
+    const struct hop_state *way = &c->hops[hop];
+    struct extra_actions what = {step, &step->actions, step->name, NULL, on, database, NULL, way};
+    bool holds = extra_holds(c, step, hop, &what.why);
     assert(holds);
-    for (size_t i = 0; i < step->actions.count; i++) {
-        struct action action = {0};
-        resolve_shape(c, hop, database, &action_shape, LIST_AT(&step->actions, struct action, i),
-                      &action);
-        complete(c, &action, &c->hops[hop], database);
-        struct action completed = action; /* what was filled in may hold references as well */
-        resolve_shape(c, hop, database, &action_shape, &completed, &action);
-        struct plan_step *s = add_step(c, phase, step->name, words_of(c, &action), on,
-                                       limit_of(c, step, &action) + SLACK_MS);
-        *s->action = action;
-        s->why = why;
-        if (step->irreversible != NULL && i + 1 == step->actions.count) {
-            phase->no_return = phase->no_return || can_return(c->plan);
-            s->lossy = arena_printf(c->arena, "cannot be undone: %s",
-                                    resolve_text(c, hop, database, step->irreversible));
-        }
+    what.extra = ARENA_NEW(c->arena, struct plan_extra);
+    *what.extra = (struct plan_extra){NULL, step->name, way->from, way->to, database};
+    extra_add_actions(c, phase, hop, &what);
+    if (step->irreversible != NULL) {
+        phase->no_return = phase->no_return || can_return(c->plan);
+        LIST_AT(&phase->steps, struct plan_step, phase->steps.count - 1)->lossy = arena_printf(
+            c->arena, "cannot be undone: %s", resolve_text(c, hop, database, step->irreversible));
     }
 }
 

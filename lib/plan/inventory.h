@@ -72,6 +72,16 @@ struct known_release {
     size_t database_count;
 };
 
+/* An extra step of a run that did not succeed, as its journal tells it. */
+struct done_step {
+    const char *run;
+    const char *step;
+    const char *from, *to; /* its hop */
+    const char *place;
+    const char *database; /* scope database: which; NULL */
+    bool sure;            /* all of it ended well; false: it was begun, and may have been done */
+};
+
 struct inventory {
     struct observed_node *nodes; /* in the order of the cluster's nodes */
     size_t node_count;
@@ -79,6 +89,8 @@ struct inventory {
     size_t database_count;
     struct known_release *releases; /* those on the way */
     size_t release_count;
+    struct done_step *done; /* since the last run that succeeded, in the journals' order */
+    size_t done_count;
 };
 
 const struct observed_node *inventory_node(const struct inventory *inventory, const char *name);

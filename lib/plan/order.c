@@ -9,7 +9,8 @@
 
 struct item {
     enum step_point point;          /* the piece that leads to this point … */
-    const struct extra_step *extra; /* … or an extra step */
+    const struct extra_step *extra; /* … or an extra step … */
+    const struct undo *undo;        /* … or what takes one back */
 };
 
 struct walk {
@@ -56,7 +57,9 @@ static const char *phase_name(const struct walk *w, bool swaps)
         }
     }
     if (first == POINT_NONE) {
-        return w->items[0].extra != NULL ? w->items[0].extra->name : "nothing";
+        return w->items[0].undo != NULL    ? "undo"
+               : w->items[0].extra != NULL ? w->items[0].extra->name
+                                           : "nothing";
     }
     if (first < POINT_START_REQUESTED && last >= POINT_START_REQUESTED) {
         return first <= POINT_STOPPED ? "move" : "swap and start";
@@ -79,11 +82,14 @@ static void emit(struct walk *w, const struct members *members, bool swaps)
         phase->takes_down = true;
         phase->parallel = w->pieces->parallel;
         for (size_t i = 0; i < w->count; i++) {
-            if (!swaps && w->items[i].point != POINT_NONE &&
+            bool stops = c->undo_stops && w->items[i].point <= POINT_STOPPED;
+            if (!swaps && w->items[i].point != POINT_NONE && !stops &&
                 w->items[i].point < POINT_START_REQUESTED) {
                 continue;
             }
-            if (w->items[i].extra != NULL) {
+            if (w->items[i].undo != NULL) {
+                undo_add_steps(c, phase, w->items[i].undo, NULL);
+            } else if (w->items[i].extra != NULL) {
                 extra_add_steps(c, phase, w->items[i].extra, w->hop, NULL, NULL);
             } else {
                 add_piece(w, phase, w->items[i].point, release);
@@ -150,7 +156,7 @@ static void extras(struct walk *w, enum step_point point, int side)
             if (w->count + 1 >= ITEMS_MAX) {
                 flush(w);
             }
-            push(w, (struct item){POINT_NONE, step});
+            push(w, (struct item){.extra = step});
         } else if (step->scope == SCOPE_NODE ||
                    (side == SLOT_BEFORE ? w->pieces->first : w->pieces->last)) {
             flush(w);
@@ -172,6 +178,29 @@ static bool has_piece(const struct walk *w, enum step_point point)
                                       : true;
 }
 
+/* What is taken back on every node of the set joins its phase; on some of them it stands alone. */
+static void undos(struct walk *w, enum undo_slot slot)
+{
+    struct compiler *c = w->c;
+    for (size_t i = c->undos.count; i > 0; i--) {
+        struct undo *undo = LIST_AT(&c->undos, struct undo, i - 1);
+        size_t count = undo_count(undo, w->members);
+        if (undo->hop != w->hop || undo->slot != slot || count == 0) {
+            continue;
+        }
+        if (count < w->members->count) {
+            flush(w);
+            undo_phase(c, undo, w->members, w->pieces->parallel);
+            continue;
+        }
+        if (w->count + 1 >= ITEMS_MAX) {
+            flush(w);
+        }
+        push(w, (struct item){.undo = undo});
+        undo_given(undo, w->members);
+    }
+}
+
 void order_set(struct compiler *c, size_t hop, const struct members *members,
                const struct pieces *pieces)
 {
@@ -180,15 +209,24 @@ void order_set(struct compiler *c, size_t hop, const struct members *members,
     assert(members->count > 0);
     assert(c->hops[hop].started);
     struct walk w = {.c = c, .hop = hop, .members = members, .pieces = pieces};
+    for (size_t i = 0; i < members->count; i++) {
+        c->nodes[members->items[i]].permitted = true;
+    }
     for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
         if (points[i] <= POINT_STOPPED && !pieces->stop) {
             continue;
         }
+        if (points[i] == POINT_DRAINED) {
+            undos(&w, UNDO_RUNNING);
+        }
         extras(&w, points[i], SLOT_BEFORE);
         if (has_piece(&w, points[i])) {
-            push(&w, (struct item){points[i], NULL});
+            push(&w, (struct item){.point = points[i]});
         }
         extras(&w, points[i], SLOT_AFTER);
+        if (points[i] == POINT_STOPPED || points[i] == POINT_SWAPPED) {
+            undos(&w, points[i] == POINT_STOPPED ? UNDO_STOPPED : UNDO_SWAPPED);
+        }
     }
     flush(&w);
 }
@@ -197,8 +235,11 @@ void order_finish(struct compiler *c, size_t hop, const struct members *members)
 {
     size_t from = c->plan->phases.count;
     bool last = hop + 1 == c->hop_count;
+    undo_phases(c, hop, UNDO_SWAPPED, NULL, 0);
+    undo_phases(c, hop, UNDO_FINISHED, NULL, 0);
     if (last) {
-        phase_lift(c, members);
+        undo_rest(c);
+        phase_lift(c);
     }
     extra_phases(c, hop, POINT_FINISHED, SLOT_BEFORE, members);
     if (last) {

@@ -49,6 +49,14 @@ struct plan_node_set {
     struct strings nodes;
 };
 
+/* Which extra step an action is part of: so a journal tells what was done, and a rollback takes it back. */
+struct plan_extra {
+    const char *undoes; /* the run whose step this takes back; NULL: it is the step itself */
+    const char *step;
+    const char *from, *to; /* its hop; from NULL: a first installation */
+    const char *database;  /* scope database: which */
+};
+
 /* What a migrate step locks, or writes anew. */
 struct plan_lock {
     const char *object; /* "posts"; "an index …": its table */
@@ -70,10 +78,11 @@ struct plan_step {
     int64_t
         retry_back; /* scope once: the word `retry` begins so many steps before this one, with what proves that it
                            may start; 0: with itself */
-    const char *lossy; /* what data it loses, and what cannot be undone */
-    const char *back;  /* a step up: what its way back loses */
-    struct list locks; /* of struct plan_lock, the most dangerous first */
-    const char *why;   /* an extra step: why it is in; PLAN_ALWAYS: without conditions */
+    const char *lossy;        /* what data it loses, and what cannot be undone */
+    const char *back;         /* a step up: what its way back loses */
+    struct list locks;        /* of struct plan_lock, the most dangerous first */
+    const char *why;          /* an extra step: why it is in; PLAN_ALWAYS: without conditions */
+    struct plan_extra *extra; /* what it is part of; NULL: a step of Lockstep's own */
 };
 
 #define PLAN_LOCKS_MAX 20 /* of one step; those that matter less are left out */
@@ -187,6 +196,8 @@ int plan_compile(struct arena *arena, const struct spec *spec, const struct inve
  * plan_compile() does this last. E_INVALID with a complaint: the first phase that breaks one. */
 int plan_prove(struct arena *arena, const struct spec *spec, const struct plan *plan,
                struct strings *ret, struct complaints *complaints);
+
+bool plan_extra_equal(const struct plan_extra *a, const struct plan_extra *b);
 
 /* Canonical JSON, without a trailing newline. */
 void plan_to_json(struct arena *arena, const struct plan *plan, struct buf *out);

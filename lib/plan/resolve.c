@@ -41,6 +41,7 @@ static const char *value_of(const struct context *x, const char *name)
 {
     struct compiler *c = x->c;
     const struct hop_state *hop = x->hop < c->hop_count ? &c->hops[x->hop] : NULL;
+    hop = c->meant != NULL ? c->meant : hop;
     const char *from = hop != NULL ? hop->from : c->to;
     const char *to = hop != NULL ? hop->to : c->to;
     const struct {

@@ -108,10 +108,36 @@ static struct members in_order(struct compiler *c, size_t hop, struct members *r
 
 /* ---- waves ---- */
 
+/* The members on which the same is taken back as on the first; *ret_others are the others. */
+static struct members alike(const struct waves *w, const struct members *members,
+                            struct members *ret_others)
+{
+    struct compiler *c = w->c;
+    uint64_t signature = undo_signature(c, members->items[0]);
+    struct members same = {members->name, ARENA_ARRAY(c->arena, members->count, size_t), 0};
+    *ret_others = (struct members){arena_printf(c->arena, "%s, others", members->name),
+                                   ARENA_ARRAY(c->arena, members->count, size_t), 0};
+    for (size_t i = 0; i < members->count; i++) {
+        struct members *to = undo_signature(c, members->items[i]) == signature ? &same : ret_others;
+        to->items[to->count++] = members->items[i];
+    }
+    return same;
+}
+
 static void add_wave(struct waves *w, const struct members *members)
 {
     if (members->count == 0) {
         return;
+    }
+    /* A phase of its own in the middle of so large a wave would leave all of it down. */
+    if (members->count > w->budget && undo_any(w->c)) {
+        struct members others;
+        const struct members same = alike(w, members, &others);
+        if (others.count > 0) {
+            add_wave(w, &same);
+            add_wave(w, &others);
+            return;
+        }
     }
     struct wave *wave = list_push(w->c->arena, &w->list, sizeof(*wave));
     wave->members = *members;
@@ -248,6 +274,7 @@ static void waves_of_hop(struct compiler *c, size_t hop)
     } else {
         take_by_size(&w, MAX(amount_of(rolling->waves->size, units_of_cluster(c), AMOUNT_UP), 1));
     }
+    undo_phases(c, hop, UNDO_RUNNING, NULL, 0);
     for (size_t i = 0; i < w.list.count; i++) {
         const struct wave *wave = LIST_AT(&w.list, struct wave, i);
         struct pieces pieces = {.stop = true,
@@ -263,6 +290,9 @@ static void waves_of_hop(struct compiler *c, size_t hop)
 static void databases_of_hop(struct compiler *c, size_t hop, const struct members *all)
 {
     size_t from = c->plan->phases.count;
+    undo_phases(c, hop, UNDO_STOPPED, NULL, 0);
+    undo_phases(c, hop, UNDO_MIGRATED, NULL, 0);
+    undo_phases(c, hop, UNDO_MIGRATED, all, (int64_t)rolling_budget(c->cluster, c->node_count));
     extra_phases(c, hop, POINT_MIGRATED, SLOT_BEFORE, all);
     phases_migrate(c, hop);
     extra_phases(c, hop, POINT_MIGRATED, SLOT_AFTER, all);
@@ -299,7 +329,8 @@ void compile_rolling(struct compiler *c)
     struct members all = members_all(c);
     struct members moving = members_where(c, "to move", &all, takes_part, &last);
     if (moving.count == 0 && !c->migrates) {
-        phase_lift(c, &moving);
+        undo_rest(c);
+        phase_lift(c);
         return;
     }
     if (moving.count == 0) {

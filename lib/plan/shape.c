@@ -64,6 +64,15 @@ static const struct field lock_fields[] = {
 };
 static const struct shape lock_shape = SHAPE_OF("lock", plan_lock, lock_fields);
 
+static const struct field extra_fields[] = {
+    {.key = "undoes", .type = SHAPE_STRING, AT(plan_extra, undoes)},
+    {.key = "step", .type = SHAPE_NAME, AT(plan_extra, step), .required = true},
+    {.key = "from", .type = SHAPE_VERSION, AT(plan_extra, from)},
+    {.key = "to", .type = SHAPE_VERSION, AT(plan_extra, to), .required = true},
+    {.key = "database", .type = SHAPE_NAME, AT(plan_extra, database)},
+};
+static const struct shape extra_shape = SHAPE_OF("extra step", plan_extra, extra_fields);
+
 static const struct field step_fields[] = {
     {.key = "name", .type = SHAPE_STRING, AT(plan_step, name), .required = true},
     {.key = "title", .type = SHAPE_STRING, AT(plan_step, title)},
@@ -90,6 +99,7 @@ static const struct field step_fields[] = {
      .shape = &lock_shape,
      .max = PLAN_LOCKS_MAX},
     {.key = "why", .type = SHAPE_STRING, AT(plan_step, why)},
+    {.key = "extra", .type = SHAPE_OBJECT, AT(plan_step, extra), .shape = &extra_shape},
 };
 static const struct shape step_shape = SHAPE_OF("step", plan_step, step_fields);
 

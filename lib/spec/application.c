@@ -513,6 +513,16 @@ static const struct field extra_step_fields[] = {
      .type = SHAPE_STRING,
      AT(extra_step, irreversible),
      .help = "Why it cannot be undone: from here on the plan has no way back but a restore."},
+    {.key = "undo",
+     .type = SHAPE_LIST,
+     AT(extra_step, undo),
+     .shape = &action_do_shape,
+     .max = LIMIT_PHASE_STEPS,
+     .help = "What takes it back when a run that did it is rolled back."},
+    {.key = "undo_looks",
+     .type = SHAPE_BOOL,
+     AT(extra_step, undo_looks),
+     .help = "The undo looks by itself before it acts: it also runs where the step may not have."},
 };
 static const struct shape extra_step_shape =
     SHAPE("extra step", extra_step, extra_step_fields, .help = "A step of the application's own.");

@@ -549,6 +549,20 @@ static void check_step(const struct checker *c, const struct application *app,
     for (size_t i = 0; i < step->actions.count; i++) {
         check_do(c, app, step, LIST_AT(&step->actions, const struct action, i));
     }
+    for (size_t i = 0; i < step->undo.count; i++) {
+        check_do(c, app, step, LIST_AT(&step->undo, const struct action, i));
+    }
+    if (step->undo.count > 0 && step->irreversible != NULL) {
+        check_say(c, &step->undo, "undo: and irreversible: exclude each other");
+    }
+    if (step->undo.count > 0 && (step->when == NULL || step->when->direction == WHEN_ANY)) {
+        check_say(c, &step->undo,
+                  "undo: needs when: { direction: up } or down: on the way back a step of both "
+                  "directions would run beside its own undo");
+    }
+    if (step->undo.count == 0 && step->undo_looks) {
+        check_say(c, &step->undo_looks, "undo_looks: says something of undo:, which is not there");
+    }
 }
 
 static void check_drain(const struct checker *c, const struct application *app, const char *key,

@@ -151,6 +151,8 @@ struct extra_step {
     int64_t timeout_ms;       /* of the whole list; 30m */
     struct list actions;      /* `do:` of struct action */
     const char *irreversible; /* why what it does cannot be undone; NULL: it can */
+    struct list undo; /* of struct action: takes it back in a rollback; empty: nothing does */
+    bool undo_looks;  /* `undo` looks before it acts: it may run where the step may not have */
 };
 
 enum mixed { MIXED_ALLOWED, MIXED_NEVER };

@@ -65,3 +65,54 @@ def test_starts_that_an_aborted_run_denied_are_permitted_again(make_site, start)
         assert node_status(ls, name)["denied"] == ""
         assert permit_of(ls, name)["release"] == VERSIONS[0]
     assert "nothing to do" in ls.ok("apply", site.cluster_file).words
+
+
+# ---- what extra steps did --------------------------------------------------------------------
+
+
+MARKS = """\
+  - name: mark
+    when: { direction: up, hop_to: "1.1.0" }
+    scope: node
+    after: swapped
+    do: [ { run: { command: [/bin/sh, -c, 'echo "did ${hop.to}" >> "${node.dir}/marks"'], tree: none } } ]
+    undo: [ { run: { command: [/bin/sh, -c, 'echo "undid ${hop.to}" >> "${node.dir}/marks"'], tree: none } } ]
+  - name: gate
+    when: { direction: up, hop_to: "1.1.0" }
+    scope: node
+    after: swapped
+    do: [ { run: { command: [/bin/sh, -c, 'test ! -e "${node.dir}/closed"'], tree: none } } ]
+"""
+
+
+def marks(site, name):
+    path = site.node_dir(name) / "marks"
+    return path.read_text(encoding="ascii").splitlines() if path.exists() else []
+
+
+def make_marked(make_site, engine="sqlite", strategy=None, closed="app-2"):
+    """A rolling site whose way to 1.1.0 fails on the second node, after its swap."""
+    options = {} if strategy is None else {"strategy": strategy}
+    site = make_site(engine, extra_steps=MARKS, **options)
+    (site.node_dir(closed) / "closed").touch()
+    return site
+
+
+def test_a_revert_takes_a_half_done_run_back_with_what_its_extra_steps_did(make_site, start):
+    site = make_marked(make_site)
+    ls = start(site)
+    go(ls, site, "1.0.0")
+    schema = site.database.schema()
+    assert ls.run("apply", site.write("1.1.0")).code != 0
+    assert site.is_good("app-1", "1.1.0") is False or marks(site, "app-1") == ["did 1.1.0"]
+    assert marks(site, "app-2") == ["did 1.1.0"] and marks(site, "app-3") == []
+    ls.ok("abort", CLUSTER)
+    plan = ls.ok("plan", site.write("1.0.0")).words
+    assert "undo mark: run " in plan and "did it, 1.0.0 -> 1.1.0" in plan, plan
+    assert "undo gate (run " in plan, plan
+    go(ls, site, "1.0.0")
+    assert site.database.schema() == schema
+    for name in ("app-1", "app-2"):
+        assert marks(site, name) == ["did 1.1.0", "undid 1.1.0"]
+    assert marks(site, "app-3") == []
+    assert "nothing to do" in ls.ok("apply", site.cluster_file).words

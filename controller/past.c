@@ -1,0 +1,64 @@
+/* Owns the reading of earlier runs. It decides nothing: what counts as done is lib/core/done.c's. */
+#include "controller/past.h"
+
+#include "lib/base/str.h"
+#include "lib/core/done.h"
+#include "lib/wire/record.h"
+
+#define PAST_RUNS_MAX 100
+
+static bool has_arrived(const struct stored_run *run)
+{
+    return str_equal(run->state, rollout_state_name(ROLLOUT_SUCCEEDED)) ||
+           str_equal(run->state, rollout_state_name(ROLLOUT_INCOMPLETE));
+}
+
+static int note(void *context, uint64_t number UNUSED, struct bytes data, struct error *e)
+{
+    struct done *done = context;
+    struct arena arena;
+    arena_init(&arena);
+    struct record record = {0};
+    int r = wire_record_unpack(&arena, data, &record, e);
+    if (r == 0) {
+        done_note(done, &record);
+    }
+    arena_deinit(&arena);
+    return r;
+}
+
+static int read_run(struct controller *c, struct arena *arena, const struct stored_run *run,
+                    struct done *done, struct error *e)
+{
+    struct bytes json = {0};
+    struct plan *plan = ARENA_NEW(arena, struct plan);
+    int r = store_plan(c->store, arena, run->plan_id, &json, NULL, e);
+    if (r == 0) {
+        r = plan_from_json(arena, (const char *)json.data, json.len, plan, e);
+    }
+    if (r == 0) {
+        done_run(done, plan, run->run);
+        r = journal_read(c->journal, run->run, note, done, e);
+    }
+    return r < 0 ? error_wrap(e, "what run %s did cannot be read", run->run) : 0;
+}
+
+int past_done(struct controller *c, struct arena *arena, const char *cluster,
+              struct inventory *ret_inventory, struct error *e)
+{
+    struct stored_runs runs = {0};
+    struct done *done = done_new(arena);
+    int r = store_runs(c->store, arena, cluster, PAST_RUNS_MAX, &runs, e);
+    size_t count = 0;
+    while (count < runs.count && !has_arrived(&runs.items[count])) {
+        count++;
+    }
+    for (size_t i = count; r == 0 && i > 0; i--) {
+        r = read_run(c, arena, &runs.items[i - 1], done, e);
+    }
+    if (r < 0) {
+        return r;
+    }
+    done_list(done, &ret_inventory->done, &ret_inventory->done_count);
+    return 0;
+}
