@@ -19,6 +19,7 @@ struct job {
     const Lockstep__V1__Bundle *bundle;
     bool apply;
     bool acknowledged;
+    enum plan_part part;
     const char *restore_run; /* NULL: none */
     struct strings databases;
     const char *plan_id; /* a plan file was given; else NULL */
@@ -116,6 +117,33 @@ static int start_run(struct job *job, const char *plan_id, const struct planning
     return r;
 }
 
+/* What may run ahead of the plan is a plan of its own, kept like any other. What is wanted stays as it is. */
+static int start_part(struct job *job, const struct plan *whole, Lockstep__V1__ApplyReply *reply,
+                      struct error *e)
+{
+    struct controller *c = reply_controller(job->call);
+    struct plan part = {0};
+    struct buf json;
+    char id[DIGEST_HEX_BYTES];
+    struct bytes bundle = {0};
+    plan_part_of(&job->arena, whole, job->part, &part);
+    if (plan_is_empty(&part)) {
+        reply->nothing_to_do = true;
+        return 0;
+    }
+    buf_init(&json, &job->arena, LIMIT_FRAME_BYTES / 2);
+    plan_to_json(&job->arena, &part, &json);
+    digest_bytes_hex(json.data, json.len, id);
+    reply->plan_id = arena_strdup(&job->arena, id);
+    const struct bytes text = {.data = (const uint8_t *)json.data, .len = json.len};
+    int r = wire_pack(&job->arena, &job->bundle->base, &bundle, e);
+    r = r < 0 ? r : store_plan_put(c->store, reply->plan_id, text, bundle, e);
+    const char *run = NULL;
+    r = r < 0 ? r : runs_start(c, &job->arena, reply->plan_id, reply_who(job->call), &run, e);
+    reply->run = r < 0 ? reply->run : (char *)run;
+    return r;
+}
+
 /* The notes that ask for an acknowledgement, as complaints. */
 static void ask_for_ack(struct job *job, const struct plan *plan, Lockstep__V1__ApplyReply *reply)
 {
@@ -145,12 +173,16 @@ static void applied(void *context, const struct planning_result *result)
     } else if (result->differences.count > 0) {
         reply.n_differences = result->differences.count;
         reply.differences = (char **)result->differences.items;
+    } else if (job->part != PLAN_WHOLE && !plan_is_empty(plan)) {
+        r = start_part(job, plan, &reply, &e);
     } else if (plan_is_empty(plan)) {
         uint32_t number = 0;
         bool changed = false;
         reply.nothing_to_do = true;
-        r = operator_keep_revision(reply_controller(call), job->bundle, result->spec,
-                                   reply_who(call), &number, &changed, &e);
+        r = job->part != PLAN_WHOLE
+                ? 0
+                : operator_keep_revision(reply_controller(call), job->bundle, result->spec,
+                                         reply_who(call), &number, &changed, &e);
     } else if (plan->notes.count > 0 && !job->acknowledged) {
         ask_for_ack(job, plan, &reply);
     } else {
@@ -214,6 +246,11 @@ static int find_plan(struct job *job, ProtobufCBinaryData json, struct error *e)
     }
     if (r == 0) {
         r = plan_from_json(&job->arena, (const char *)kept.data, kept.len, &job->plan, e);
+    }
+    if (r == 0 && job->plan.part != PLAN_WHOLE) {
+        return error_set(
+            e, E_INVALID,
+            "that is the plan of a `lockstep stage`: give the one that it was made from");
     }
     if (r == 0) {
         job->bundle = REPLY_REQUEST(Bundle, bundle, &job->arena, bundle, e);
@@ -295,6 +332,7 @@ void operator_apply(struct rpc_call *call, struct bytes message)
         refuse(job, &e);
     } else {
         job->acknowledged = request->acknowledged;
+        job->part = request->drop ? PLAN_DROP : request->stage ? PLAN_STAGE : PLAN_WHOLE;
         start(job, request->to);
     }
 }

@@ -161,15 +161,18 @@ static void keep_state(struct run *run, const struct waiting *w)
     struct controller *c = run->controller;
     bool end = rollout_state_is_end(w->state);
     struct error e = {0};
-    if (store_run_state(c->store, run->id, rollout_state_name(w->state), w->why,
-                        end ? act_now_ms() : 0, &e) < 0) {
+    const char *done = w->state == ROLLOUT_SUCCEEDED && w->why == NULL
+                           ? plan_part_words(&run->arena, &run->plan)
+                           : NULL;
+    if (store_run_state(c->store, run->id, rollout_state_name(w->state),
+                        done != NULL ? done : w->why, end ? act_now_ms() : 0, &e) < 0) {
         controller_fail(c, &e);
         return;
     }
     log_line(PROGRAM, "run %s of %s is %s%s%s", run->id, run->cluster, rollout_state_name(w->state),
              w->why != NULL ? ": " : "", w->why != NULL ? w->why : "");
     run->ended = end;
-    if (w->state == ROLLOUT_SUCCEEDED &&
+    if (w->state == ROLLOUT_SUCCEEDED && run->plan.part == PLAN_WHOLE &&
         store_observed_put(c->store, run->cluster, run->plan.to, act_now_ms(), &e) < 0) {
         controller_fail(c, &e);
     }

@@ -148,7 +148,8 @@ void phase_retire(struct compiler *c, const struct members *members)
     struct plan_phase *phase = add_nodes_phase(c, (int64_t)c->hop_count, "retire", members);
     struct plan_step *step = add_step(c, phase, "retire", NULL, NULL, RETIRE_MS);
     struct retire_action *a = ARENA_NEW(c->arena, struct retire_action);
-    *a = (struct retire_action){c->layout, c->app->layout->keep_releases};
+    *a =
+        (struct retire_action){.layout = c->layout, .keep_releases = c->app->layout->keep_releases};
     step->action->retire = a;
 }
 

@@ -315,7 +315,11 @@ void steps_of_list(struct compiler *c, struct plan_phase *phase, const char *nam
                                     .scope = SCOPE_NODE,
                                     .after = POINT_PREFLIGHT, /* it holds in every hop */
                                     .actions = *actions};
+    size_t first = phase->steps.count;
     extra_add_steps(c, phase, &step, hop, NULL, NULL);
+    for (size_t i = first; i < phase->steps.count; i++) {
+        LIST_AT(&phase->steps, struct plan_step, i)->extra = NULL; /* nothing takes it back */
+    }
 }
 
 static const char *once_place(const struct compiler *c, const struct extra_step *step)

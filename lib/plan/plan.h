@@ -27,6 +27,8 @@ enum direction {
     DIRECTION_DOWN
 }; /* NONE: nothing to do, or only repairs */
 enum strategy_kind { STRATEGY_ALL_AT_ONCE, STRATEGY_ROLLING };
+/* What of the way a plan is: all of it, only what is put on the nodes ahead of it, or what takes that off again. */
+enum plan_part { PLAN_WHOLE, PLAN_STAGE, PLAN_DROP };
 
 struct plan_node {
     const char *name;
@@ -122,6 +124,7 @@ struct plan {
     const char *from, *to;   /* versions; from NULL: a first installation */
     int direction;
     int strategy;
+    int part; /* enum plan_part */
     int on_failure;
     int64_t max_unavailable; /* rolling: how many nodes may be down, whoever took them; 0: any */
     struct action
@@ -198,6 +201,13 @@ int plan_prove(struct arena *arena, const struct spec *spec, const struct plan *
                struct strings *ret, struct complaints *complaints);
 
 bool plan_extra_equal(const struct plan_extra *a, const struct plan_extra *b);
+
+/* The part of a whole plan (stage.c): preflight and stage, or the removal of what it would stage. Empty: there is nothing
+ * to stage. Shares what it holds with `whole`. */
+void plan_part_of(struct arena *arena, const struct plan *whole, enum plan_part part,
+                  struct plan *ret);
+/* "staged 1.1.0 and 2.0.0 for a later apply": what a run of a part has done, in words; NULL of a whole plan. */
+const char *plan_part_words(struct arena *arena, const struct plan *plan);
 
 /* Canonical JSON, without a trailing newline. */
 void plan_to_json(struct arena *arena, const struct plan *plan, struct buf *out);

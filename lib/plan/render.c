@@ -320,8 +320,9 @@ void plan_render(const struct plan *plan, const char *id, int width, struct aren
         buf_printf(out, "%s -> %s   %s", plan->from != NULL ? plan->from : "nothing", plan->to,
                    plan->from != NULL ? directions[plan->direction] : "first installation");
     }
-    buf_printf(out, ", %zu hop%s, %s\n\n", plan->hops.count, plan->hops.count == 1 ? "" : "s",
-               strategies[plan->strategy]);
+    static const char *const parts[] = {"", ", only staged", ", what was staged taken off"};
+    buf_printf(out, ", %zu hop%s, %s%s\n\n", plan->hops.count, plan->hops.count == 1 ? "" : "s",
+               strategies[plan->strategy], parts[plan->part]);
     render_phases(&p);
     render_end(&p);
 }

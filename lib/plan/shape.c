@@ -11,6 +11,7 @@
 
 static const char *const direction_words[] = {"none", "up", "down", NULL};
 static const char *const strategy_words[] = {"all-at-once", "rolling", NULL};
+static const char *const part_words[] = {"whole", "stage", "drop", NULL};
 static const char *const on_failure_words[] = {"pause", "abort", NULL};
 static const char *const scope_words[] = {"nodes", "once", NULL};
 
@@ -150,6 +151,7 @@ static const struct field plan_fields[] = {
     {.key = "to", .type = SHAPE_VERSION, AT(plan, to), .required = true},
     {.key = "direction", .type = SHAPE_ENUM, AT(plan, direction), .words = direction_words},
     {.key = "strategy", .type = SHAPE_ENUM, AT(plan, strategy), .words = strategy_words},
+    {.key = "part", .type = SHAPE_ENUM, AT(plan, part), .words = part_words},
     {.key = "on_failure", .type = SHAPE_ENUM, AT(plan, on_failure), .words = on_failure_words},
     {.key = "max_unavailable",
      .type = SHAPE_INT,

@@ -454,6 +454,11 @@ static const struct field retire_fields[] = {
     {.key = "keep_releases",
      .type = SHAPE_INT,
      .offset = offsetof(struct retire_action, keep_releases)},
+    {.key = "drop",
+     .type = SHAPE_LIST,
+     .offset = offsetof(struct retire_action, drop),
+     .shape = &artifact_ref_shape,
+     .max = LIMIT_HOPS},
 };
 static const struct shape retire_shape = SHAPE("retire", retire_action, retire_fields);
 

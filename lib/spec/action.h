@@ -161,6 +161,8 @@ struct observe_action { /* journals nothing and changes nothing */
 struct retire_action { /* the run is over: staged trees but `keep_releases` newest go */
     const char *layout;
     int64_t keep_releases;
+    struct list
+        drop; /* of struct artifact_ref: these staged trees and nothing else; keep_releases is none then */
 };
 struct announce_action {
     const char *url; /* webhook: POST application/json {"text": …, "event": …} */

@@ -65,3 +65,50 @@ def test_a_rolling_run_waits_for_a_node_that_died_by_itself(make_site, start):
     for name in site.names:
         assert lines(site, name, "drained") == ["x"], name
         assert lines(site, name, "undrained") == ["x", "x"], name
+
+
+def staged(site, name):
+    """{version: inode} of the trees that are kept beside the installed one."""
+    store = site.node_dir(name) / "app.lockstep"
+    return {tree.name.split("-")[0]: tree.stat().st_ino
+            for tree in store.iterdir() if not tree.name.startswith(".")}
+
+
+def test_stage_today_apply_tomorrow(make_site, start):
+    site = make_site()
+    ls = start(site)
+    ls.ok("apply", site.write("1.0.0"))
+    path = site.top / "up.json"
+    ls.ok("plan", site.write("1.1.0"), "-o", path)
+    pids = sorted(pid for pid, words in ls.processes().items() if " serve --port " in words)
+    wanted = ls.ok("status", "guestbook-demo", "--json").json()
+
+    ls.ok("stage", path)
+    trees = {name: staged(site, name)["1.1.0"] for name in site.names}
+    assert pids == sorted(pid for pid, words in ls.processes().items()
+                          if " serve --port " in words)
+    assert site.problems("1.0.0") == []
+    run = ls.ok("history", "guestbook-demo", "--json").json()["runs"][0]
+    assert run["state"] == "succeeded"
+    assert run["why"] == "staged 1.1.0 for a later apply; nothing was stopped"
+    now = ls.ok("status", "guestbook-demo", "--json").json()
+    same = ("wanted", "revision")
+    for before, after in zip(wanted.get("clusters", [wanted]), now.get("clusters", [now])):
+        assert {key: before.get(key) for key in same} == {key: after.get(key) for key in same}
+
+    ls.ok("apply", path)
+    assert site.problems("1.1.0") == []
+    for name in site.names:
+        assert site.tree(name).stat().st_ino == trees[name], "it was unpacked again"
+
+
+def test_what_was_staged_can_be_dropped(make_site, start):
+    site = make_site()
+    ls = start(site)
+    ls.ok("apply", site.write("1.0.0"))
+    ls.ok("stage", site.write("2.0.0"))
+    assert all("2.0.0" in staged(site, name) for name in site.names)
+    ls.ok("stage", "--drop", site.cluster_file)
+    assert not any("2.0.0" in staged(site, name) for name in site.names)
+    assert site.problems("1.0.0") == []
+    assert "took the staged" in ls.ok("history", "guestbook-demo").words

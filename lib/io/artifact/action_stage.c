@@ -6,6 +6,7 @@
 #include "lib/io/artifact/artifact.h"
 #include "lib/io/artifact/tree.h"
 #include "lib/io/platform/files.h"
+#include "lib/spec/spec.h"
 
 int artifact_installed(struct arena *arena, const char *layout, struct layout_release *ret,
                        struct error *e)
@@ -140,6 +141,24 @@ int act_swap(struct act *act, const struct action *action, struct error *e)
     return r < 0 ? error_wrap(e, "swap to %s", a->artifact.version) : 0;
 }
 
+/* Only what was staged: what is installed is elsewhere, and what somebody else put there is not ours. */
+static int drop(struct act *act, const struct retire_action *a, size_t *ret_removed,
+                struct error *e)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < a->drop.count; i++) {
+        const struct artifact_ref *ref = LIST_AT(&a->drop, const struct artifact_ref, i);
+        r = check_ref(ref, e);
+        const char *tree =
+            r == 0 ? layout_staged(act->arena, a->layout, ref->version, ref->sha256) : NULL;
+        if (r == 0 && is_release(act, tree, ref)) {
+            r = tree_drop(act->arena, a->layout, tree, e);
+            *ret_removed += r == 0 ? 1 : 0;
+        }
+    }
+    return r;
+}
+
 int act_retire(struct act *act, const struct action *action, struct error *e)
 {
     const struct retire_action *a = action->retire;
@@ -155,11 +174,13 @@ int act_retire(struct act *act, const struct action *action, struct error *e)
     size_t removed = 0;
     r = tree_lock(store, act->deadline_ms, &lock, e);
     if (r == 0) {
-        r = tree_retire(act->arena, a->layout, (size_t)MAX(a->keep_releases, 0), &removed, e);
+        r = a->drop.count > 0
+                ? drop(act, a, &removed, e)
+                : tree_retire(act->arena, a->layout, (size_t)MAX(a->keep_releases, 0), &removed, e);
         tree_unlock(lock);
     }
     if (r == 0) {
-        act_log(act, "%zu old releases deleted", removed);
+        act_log(act, "%zu %s releases deleted", removed, a->drop.count > 0 ? "staged" : "old");
     }
     return r;
 }

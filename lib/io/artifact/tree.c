@@ -242,3 +242,13 @@ int tree_retire(struct arena *arena, const char *layout, size_t keep, size_t *re
     }
     return r;
 }
+
+int tree_drop(struct arena *arena, const char *layout, const char *tree, struct error *e)
+{
+    if (layout_swap_pending(arena, layout)) {
+        return error_set(e, E_CONFLICT,
+                         "a swap of %s is not finished: run the step that swaps the release again",
+                         layout);
+    }
+    return remove_tree(arena, layout_store(arena, layout), tree, e);
+}

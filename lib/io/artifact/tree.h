@@ -75,5 +75,7 @@ int tree_swap(struct arena *arena, const struct tree_swap *swap, struct error *e
  * a pending swap is refused (E_CONFLICT). ret_removed may be NULL. */
 int tree_retire(struct arena *arena, const char *layout, size_t keep, size_t *ret_removed,
                 struct error *e);
+/* Removes one kept tree; the same bounds. */
+int tree_drop(struct arena *arena, const char *layout, const char *tree, struct error *e);
 
 #endif

@@ -139,12 +139,46 @@ static void a_drained_wave_reads_as_one_line(void **state UNUSED)
                "         each   drain, stop, swap 1.1.0, permit, start, health, undrain app-1"));
 }
 
+static const char *part(enum plan_part which)
+{
+    struct plan plan = {0};
+    struct buf b;
+    plan_part_of(&w.arena, &w.plan, which, &plan);
+    buf_init(&b, &w.arena, 65536);
+    plan_render(&plan, SHA("7f3a"), 120, &w.arena, &b);
+    buf_printf(&b, "%s\n", plan_part_words(&w.arena, &plan));
+    return buf_text(&b);
+}
+
+static void what_may_run_ahead_is_preflight_and_stage(void **state UNUSED)
+{
+    guestbook("2.0.0", BACKUP);
+    world_runs(&w, "1.0.0");
+    world_ledger(&w, 2);
+    world_render(&w, NULL);
+    check("stage", part(PLAN_STAGE),
+          "Plan 7f3a7f3a   demo: guestbook 1.0.0 -> 2.0.0   up, 1 hop, all-at-once, only staged\n"
+          "\n"
+          "before   each   preflight                                   app-1 app-2 app-3\n"
+          "         each   stage 2.0.0                                 app-1 app-2 app-3   2.0 MB\n"
+          "staged 2.0.0 for a later apply; nothing was stopped\n");
+    check(
+        "drop", part(PLAN_DROP),
+        "Plan 7f3a7f3a   demo: guestbook 1.0.0 -> 2.0.0   up, 1 hop, all-at-once, what was staged "
+        "taken off\n"
+        "\n"
+        "before   each   drop 2.0.0                                  app-1 app-2 app-3\n"
+        "took the staged 2.0.0 off again\n");
+    assert_null(plan_part_words(&w.arena, &w.plan));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(every_step_stands_at_its_point),
         T(what_does_not_run_is_not_drained),
         T(a_drained_wave_reads_as_one_line),
+        T(what_may_run_ahead_is_preflight_and_stage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
