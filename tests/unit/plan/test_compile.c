@@ -665,9 +665,25 @@ static void backs_up_mariadb_and_promises_less(void **state UNUSED)
     assert_null(strstr(text, "commits together with its ledger row"));
 }
 
+static void takes_a_wanted_version_in_another_form_for_its_release(void **state UNUSED)
+{
+    guestbook("v1.1.0", "");
+    world_runs(&w, "1.0.0");
+    world_ledger(&w, 2);
+    const char *plan = arena_strdup(&w.arena, world_render(&w, NULL));
+    assert_string_equal(plan, world_render(&w, "1.1.0"));
+    assert_string_equal(w.plan.to, "1.1.0");
+    /* And nothing is to do where it runs. */
+    world_runs(&w, "1.1.0");
+    world_ledger(&w, 3);
+    assert_int_equal(world_compile(&w, "1.1.0+build"), 0);
+    assert_true(plan_is_empty(&w.plan));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(takes_a_wanted_version_in_another_form_for_its_release),
         T(goes_up_all_at_once),
         T(goes_up_two_hops_and_migrates_through_the_first),
         T(starts_the_release_between_when_the_application_wants_that),
