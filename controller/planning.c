@@ -169,7 +169,9 @@ static void release_progress(void *context, uint64_t done, uint64_t total)
     struct planning *p = context;
     struct arena arena;
     arena_init(&arena);
-    const char *version = p->wanted[p->wanted_next].release->version;
+    const struct release_request *wanted = &p->wanted[p->wanted_next];
+    const char *version =
+        wanted->migrator != NULL ? wanted->migrator->version : wanted->release->version;
     tell(p, total > 0 ? arena_printf(&arena, "fetching %s: %s of %s", version,
                                      str_bytes(&arena, done), str_bytes(&arena, total))
                       : arena_printf(&arena, "fetching %s: %s", version, str_bytes(&arena, done)));
@@ -186,7 +188,11 @@ static void release_known(void *context, struct arena *arena, const struct known
         complaints_add(&p->complaints, at.file, at.line, at.column, "%s", e->message);
     } else {
         p->release_arenas[p->release_arena_count++] = *arena;
-        p->inventory.releases[p->inventory.release_count++] = *release;
+        if (p->wanted[p->wanted_next].migrator != NULL) {
+            p->inventory.migrators[p->inventory.migrator_count++] = *release;
+        } else {
+            p->inventory.releases[p->inventory.release_count++] = *release;
+        }
     }
     p->wanted_next++;
     know_next(p);
@@ -217,6 +223,24 @@ static bool is_known_or_wanted(const struct planning *p, const struct artifact_s
     return false;
 }
 
+static void want_migrators(struct planning *p, const struct plan_request *request)
+{
+    const struct external_spec **migrators = NULL;
+    size_t count = plan_migrators_needed(&p->arena, &p->spec, &p->inventory, request, &migrators);
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; j < migrators[i]->artifact.count; j++) {
+            const struct artifact_spec *artifact =
+                LIST_AT(&migrators[i]->artifact, struct artifact_spec, j);
+            if (!is_known_or_wanted(p, artifact)) {
+                p->wanted[p->wanted_count++] =
+                    (struct release_request){.application = p->spec.application,
+                                             .migrator = migrators[i],
+                                             .artifact = artifact};
+            }
+        }
+    }
+}
+
 /* What is known of one release may show that another one is needed (a ledger's ids): asked until nothing new is named. */
 static void want_releases(struct planning *p)
 {
@@ -238,6 +262,7 @@ static void want_releases(struct planning *p)
             }
         }
     }
+    want_migrators(p, &request);
     if (p->wanted_count == before) {
         compile(p);
     } else {
@@ -252,6 +277,16 @@ static void make_room_for_releases(struct planning *p)
     for (size_t i = 0; i < releases->count; i++) {
         most += LIST_AT(releases, struct release_spec, i)->artifact.count;
     }
+    const struct list *databases = &p->spec.application->databases;
+    size_t migrators = 1;
+    for (size_t i = 0; i < databases->count; i++) {
+        const struct migrations_spec *m =
+            LIST_AT(databases, struct app_database_spec, i)->migrations;
+        migrators += m != NULL && m->external != NULL ? m->external->artifact.count : 0;
+        migrators += m != NULL && m->delegate != NULL ? m->delegate->artifact.count : 0;
+    }
+    p->inventory.migrators = ARENA_ARRAY(&p->arena, migrators, struct known_release);
+    most += migrators;
     p->wanted = ARENA_ARRAY(&p->arena, most, struct release_request);
     p->release_arenas = ARENA_ARRAY(&p->arena, most, struct arena);
     p->inventory.releases = ARENA_ARRAY(&p->arena, most, struct known_release);

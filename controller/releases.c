@@ -191,7 +191,9 @@ static int read_release(struct reading *r, const char *archive, struct error *e)
     const struct application *app = r->request.application;
     struct known_release *release = &r->release;
     struct archive_summary summary = {0};
-    release->version = arena_strdup(&r->arena, r->request.release->version);
+    const struct external_spec *migrator = r->request.migrator;
+    release->version =
+        arena_strdup(&r->arena, migrator != NULL ? migrator->version : r->request.release->version);
     release->os = arena_strdup(&r->arena, r->request.artifact->os);
     release->arch = arena_strdup(&r->arena, r->request.artifact->arch);
     release->sha256 = arena_strdup(&r->arena, r->request.artifact->sha256);
@@ -199,7 +201,7 @@ static int read_release(struct reading *r, const char *archive, struct error *e)
     release->databases = ARENA_ARRAY(&r->arena, app->databases.count + 1, struct known_database);
     int code = archive_list(&r->arena, archive, true, &summary, e);
     release->unpacked_bytes = (int64_t)summary.bytes;
-    for (size_t i = 0; code == 0 && i < app->databases.count; i++) {
+    for (size_t i = 0; migrator == NULL && code == 0 && i < app->databases.count; i++) {
         code = read_database(r, archive, LIST_AT(&app->databases, struct app_database_spec, i),
                              &release->databases[release->database_count++], e);
     }
@@ -221,7 +223,9 @@ static void work(uv_work_t *work_request)
         r->result = read_release(r, path, &r->error);
     }
     if (r->result < 0) {
-        error_wrap(&r->error, "release %s", r->request.release->version);
+        const struct external_spec *migrator = r->request.migrator;
+        error_wrap(&r->error, "%s %s", migrator != NULL ? "migrator" : "release",
+                   migrator != NULL ? migrator->version : r->request.release->version);
     }
 }
 

@@ -15,7 +15,8 @@ int releases_open(struct controller *c, struct error *e);
 
 struct release_request {
     const struct application *application;
-    const struct release_spec *release;
+    const struct release_spec *release;   /* or … */
+    const struct external_spec *migrator; /* … a migrator with an artifact of its own */
     const struct artifact_spec *artifact; /* for one os and arch */
 };
 

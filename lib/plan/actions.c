@@ -151,6 +151,7 @@ void phase_retire(struct compiler *c, const struct members *members)
     *a =
         (struct retire_action){.layout = c->layout, .keep_releases = c->app->layout->keep_releases};
     step->action->retire = a;
+    phases_retire_migrators(c);
 }
 
 /* ---- what must be on a node before anything stops ---- */
@@ -270,7 +271,7 @@ static struct group *group_by_stage(struct compiler *c, const struct members *me
         }
         struct group *group = LIST_AT(&groups, struct group, g);
         group->members.items[group->members.count++] = node;
-        check_disk(c, node, bytes_of(group));
+        check_disk(c, node, bytes_of(group) + migrators_bytes(c, node));
     }
     for (size_t g = 0; g < groups.count; g++) {
         struct group *group = LIST_AT(&groups, struct group, g);
@@ -306,7 +307,11 @@ void phases_preflight(struct compiler *c, const struct members *members)
     for (size_t g = 0; g < count; g++) {
         struct plan_phase *phase = add_nodes_phase(c, -1, "preflight", &groups[g].members);
         struct plan_step *step = add_step(c, phase, "preflight", NULL, NULL, PREFLIGHT_MS);
-        struct preflight_action raw = {c->layout, bytes_of(&groups[g]), c->app->ports,
+        int64_t migrators = 0;
+        for (size_t i = 0; i < groups[g].members.count; i++) {
+            migrators = MAX(migrators, migrators_bytes(c, groups[g].members.items[i]));
+        }
+        struct preflight_action raw = {c->layout, bytes_of(&groups[g]) + migrators, c->app->ports,
                                        c->app->service, users};
         struct action in = {.preflight = &raw};
         resolve_shape(c, 0, NULL, &action_shape, &in, step->action);
@@ -335,4 +340,5 @@ void phases_stage(struct compiler *c, const struct members *members)
             step->action->stage = a;
         }
     }
+    phases_stage_migrators(c);
 }

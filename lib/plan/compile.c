@@ -17,7 +17,7 @@ static void find_trees(struct compiler *c)
     for (size_t h = 0; h < c->hop_count; h++) {
         for (size_t d = 0; d < c->hops[h].database_count; d++) {
             struct hop_database *db = &c->hops[h].databases[d];
-            if (db->tool == NULL || !db->runs) {
+            if (db->tool == NULL || !db->runs || db->tool->artifact.count > 0) {
                 continue;
             }
             const struct node_state *node = &c->nodes[db->node];
@@ -201,6 +201,7 @@ static void pace(struct compiler *c)
 static void compile(struct compiler *c)
 {
     find_trees(c);
+    migrators_find(c);
     fill_hops(c);
     extra_left_out(c);
     if (c->plan->strategy == STRATEGY_ROLLING) {

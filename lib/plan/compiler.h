@@ -12,6 +12,7 @@
  *   order.c    the order of a hop's pieces on a set of nodes, with the extra steps between them
  *   all_at_once.c, rolling.c   the two strategies
  *   lint.c     what the SQL of a way locks, what it cannot undo, and what must fail
+ *   migrator.c  migrators with an artifact of their own
  *   restore.c  databases that are put back to a backup
  *   look.c     what is asked of the databases before anything is touched, and before and after each moves
  *   prove.c    whether the way may roll, or the pair that breaks it
@@ -30,18 +31,19 @@ struct hop_database {
     const char *place;
     int format; /* enum migration_format_kind */
     const struct external_spec *external;
-    int64_t schema_from, schema_to;     /* -1: not said */
-    bool runs;                          /* something is to do */
-    bool down;                          /* external: its direction */
-    bool exact;                         /* after the hop the ledger is what `to` has */
-    struct migration_way way;           /* native */
-    int64_t count_from, count_to;       /* external: rows before and after */
-    size_t node;                        /* of the tool: index of the node it runs on */
-    struct strings before;              /* native: the ids that are applied before the hop */
-    const struct external_spec *tool;   /* external, or what some of `way` is delegated to; NULL */
-    const char *tool_release;           /* whose tree the tool runs in */
-    bool staged_tree;                   /* that release is not what is installed there */
-    const struct plan_restore *restore; /* before all else it is put back to this; NULL */
+    int64_t schema_from, schema_to;   /* -1: not said */
+    bool runs;                        /* something is to do */
+    bool down;                        /* external: its direction */
+    bool exact;                       /* after the hop the ledger is what `to` has */
+    struct migration_way way;         /* native */
+    int64_t count_from, count_to;     /* external: rows before and after */
+    size_t node;                      /* of the tool: index of the node it runs on */
+    struct strings before;            /* native: the ids that are applied before the hop */
+    const struct external_spec *tool; /* external, or what some of `way` is delegated to; NULL */
+    const char *tool_release;         /* whose tree the tool runs in */
+    const struct known_release *migrator; /* it has an artifact of its own; NULL */
+    bool staged_tree;                     /* that release is not what is installed there */
+    const struct plan_restore *restore;   /* before all else it is put back to this; NULL */
 };
 
 struct hop_state {
@@ -274,6 +276,16 @@ void steps_tool_lock(struct compiler *c, struct plan_phase *phase, const struct 
 struct plan_step *step_tool(struct compiler *c, struct plan_phase *phase,
                             const struct hop_database *db, bool down, const char *title,
                             struct action *ret_in);
+
+/* ---- migrator.c ---- */
+/* Finds the artifacts of the migrators of all hops, by the node that each runs on. */
+void migrators_find(struct compiler *c);
+/* Where they lie: a layout of their own, beside the releases'. */
+const char *migrators_layout(struct compiler *c);
+/* What they need on the disk of a node. */
+int64_t migrators_bytes(struct compiler *c, size_t node);
+void phases_stage_migrators(struct compiler *c);
+void phases_retire_migrators(struct compiler *c);
 
 /* ---- restore.c ---- */
 bool restores(const struct compiler *c);

@@ -213,11 +213,20 @@ struct plan_step *step_tool(struct compiler *c, struct plan_phase *phase,
                                .layout = c->layout,
                                .release = db->tool_release,
                                .once = true};
+    if (db->migrator != NULL) {
+        raw->tree = TREE_STAGED;
+        raw->layout = migrators_layout(c);
+        raw->release = db->migrator->version;
+        raw->sha256 = db->migrator->sha256;
+    }
     *ret_in = (struct action){.run = raw};
     struct plan_step *step =
         add_step(c, phase, "migrate", title, c->nodes[db->node].spec->name,
                  (command->timeout_ms > 0 ? command->timeout_ms : MIGRATE_MS) + SLACK_MS);
-    step->detail = arena_printf(c->arena, "%s of %s", down ? "down" : "up", db->tool_release);
+    const char *way = down ? "down" : "up";
+    step->detail = db->migrator != NULL
+                       ? arena_printf(c->arena, "%s by migrator %s", way, db->migrator->version)
+                       : arena_printf(c->arena, "%s of %s", way, db->tool_release);
     return step;
 }
 

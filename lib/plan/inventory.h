@@ -91,6 +91,9 @@ struct inventory {
     size_t release_count;
     struct done_step *done; /* since the last run that succeeded, in the journals' order */
     size_t done_count;
+    struct known_release
+        *migrators; /* with an artifact of their own: by digest, without databases */
+    size_t migrator_count;
 };
 
 const struct observed_node *inventory_node(const struct inventory *inventory, const char *name);

@@ -189,6 +189,12 @@ int plan_releases_needed(struct arena *arena, const struct spec *spec,
                          const struct inventory *inventory, const struct plan_request *request,
                          struct strings *ret, struct error *e);
 
+/* The migrators with an artifact of their own that may be started for it; few too many are better than one too few.
+ * *ret: of struct external_spec *, in the arena. */
+size_t plan_migrators_needed(struct arena *arena, const struct spec *spec,
+                             const struct inventory *inventory, const struct plan_request *request,
+                             const struct external_spec ***ret);
+
 /* Compiles. Everything that forbids it is a complaint (with file and line where a spec is to blame, without where the
  * cluster is); returns 0 or E_INVALID. A plan of no phases means that nothing is to do. */
 int plan_compile(struct arena *arena, const struct spec *spec, const struct inventory *inventory,

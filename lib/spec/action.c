@@ -369,6 +369,11 @@ static const struct field run_fields[] = {
     RUN_FIELDS,
     LAYOUT_FIELD(run_action),
     {.key = "release", .type = SHAPE_VERSION, .offset = offsetof(struct run_action, release)},
+    {.key = "sha256",
+     .type = SHAPE_STRING,
+     .offset = offsetof(struct run_action, sha256),
+     .pattern = SHA256_PATTERN,
+     .pattern_help = SHA256_HELP},
     {.key = "once", .type = SHAPE_BOOL, .offset = offsetof(struct run_action, once)},
 };
 const struct shape run_shape = SHAPE("run instruction", run_action, run_fields);

@@ -135,6 +135,7 @@ struct run_action {
     int tree; /* enum run_tree: what the working directory is and relative programs start from */
     const char *layout;
     const char *release; /* TREE_STAGED: which */
+    const char *sha256;  /* TREE_STAGED: of its archive; NULL: any of that version */
     bool once; /* one start per intent: when it may have run, the outcome is UNKNOWN, never a retry
                 */
 };

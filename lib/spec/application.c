@@ -345,12 +345,24 @@ static const char *const external_from_words[] = {"newer", NULL};
 
 #define ADVISORY_PATTERN "-?[0-9]{1,19}(,-?[0-9]{1,10})?"
 #define ADVISORY_HELP    "an advisory lock's key: a number, or two with a comma"
+#define MIGRATOR_FIELDS                                                                            \
+    {.key = "version",                                                                             \
+     .type = SHAPE_VERSION,                                                                        \
+     AT(external_spec, version),                                                                   \
+     .help = "Of a migrator with an artifact of its own, in quotes."},                             \
+    {                                                                                              \
+        .key = "artifact", .type = SHAPE_LIST, AT(external_spec, artifact), .scalar_ok = true,     \
+        .shape = &artifact_shape, .max = 64,                                                       \
+        .help = "Its own archive, or one for each os and arch: staged beside the releases, and "   \
+                "run there. Instead of from."                                                      \
+    }
 static const struct field external_fields[] = {
     {.key = "from",
      .type = SHAPE_ENUM,
      AT(external_spec, from),
      .words = external_from_words,
      .help = "Whose migrator runs: the newer release's, up and down."},
+    MIGRATOR_FIELDS,
     {.key = "up",
      .type = SHAPE_EMBED,
      AT(external_spec, up),
@@ -395,6 +407,7 @@ static const struct field delegate_fields[] = {
      AT(external_spec, from),
      .words = external_from_words,
      .help = "Whose migrator runs: the newer release's, up and down."},
+    MIGRATOR_FIELDS,
     {.key = "up",
      .type = SHAPE_EMBED,
      AT(external_spec, up),

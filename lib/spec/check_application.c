@@ -104,13 +104,12 @@ static void check_duplicate_releases(const struct checker *c, const struct appli
     }
 }
 
-static void check_artifacts(const struct checker *c, const struct release_spec *release)
+static void check_artifacts(const struct checker *c, const struct list *artifacts)
 {
-    for (size_t i = 0; i < release->artifact.count; i++) {
-        const struct artifact_spec *a = LIST_AT(&release->artifact, const struct artifact_spec, i);
+    for (size_t i = 0; i < artifacts->count; i++) {
+        const struct artifact_spec *a = LIST_AT(artifacts, const struct artifact_spec, i);
         for (size_t j = 0; j < i; j++) {
-            const struct artifact_spec *b =
-                LIST_AT(&release->artifact, const struct artifact_spec, j);
+            const struct artifact_spec *b = LIST_AT(artifacts, const struct artifact_spec, j);
             if (str_equal(a->os, b->os) && str_equal(a->arch, b->arch)) {
                 check_say(c, a, "two artifacts are for %s/%s: give each its own os and arch",
                           a->os != NULL ? a->os : "any os", a->arch != NULL ? a->arch : "any arch");
@@ -206,7 +205,7 @@ static void check_releases(const struct checker *c, const struct application *ap
     for (size_t i = 0; i < app->releases.count; i++) {
         const struct release_spec *release = LIST_AT(&app->releases, const struct release_spec, i);
         check_release_version(c, release);
-        check_artifacts(c, release);
+        check_artifacts(c, &release->artifact);
         check_schemas(c, app, release);
         check_scripts(c, app, release);
         check_data_checks(c, app, release);
@@ -347,8 +346,34 @@ static void check_paths(const struct checker *c, const struct application *app)
     check_forbidden(c, app);
 }
 
+/* Of an application's own migrator: whose it is, the release's or its own. */
+static void check_migrator(const struct checker *c, const struct external_spec *m)
+{
+    if (m == NULL) {
+        return;
+    }
+    check_artifacts(c, &m->artifact);
+    if (m->artifact.count > 0 && marks_find(c->marks, &m->from).line != 0) {
+        check_say(
+            c, &m->artifact,
+            "artifact: and from: exclude each other: the migrator is in an archive of its own, "
+            "or in the release's");
+    }
+    if (m->artifact.count > 0 && m->version == NULL) {
+        check_say(c, &m->artifact, "a migrator with an artifact of its own needs its version:");
+    }
+    if (m->artifact.count == 0 && m->version != NULL) {
+        check_say(
+            c, &m->version,
+            "version: is of a migrator with an artifact of its own: add artifact:, or leave it "
+            "out");
+    }
+}
+
 static void check_migrations(const struct checker *c, const struct migrations_spec *m)
 {
+    check_migrator(c, m->external);
+    check_migrator(c, m->delegate);
     switch ((enum migration_format_kind)m->format) {
     case FORMAT_NONE:
         check_say(c, m,

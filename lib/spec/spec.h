@@ -98,9 +98,11 @@ struct layout_spec {
 };
 
 struct external_spec { /* an external migrator; as `delegate:` without ledger and partial_ok */
-    int from;          /* enum external_from */
-    struct command up; /* runs in the newer release's tree */
+    struct command up; /* runs in the newer release's tree, or in the artifact's own */
     struct command down;
+    int from;             /* enum external_from */
+    const char *version;  /* of a migrator with an artifact of its own; NULL: it is the release's */
+    struct list artifact; /* of struct artifact_spec; none: `from` */
     struct ledger *ledger;
     struct strings
         lock_advisory; /* the tool's own advisory lock keys: proved free before it starts */

@@ -3,9 +3,13 @@
 The application is a few lines of shell, its database a real one, and every start of its migrator
 leaves a line in a file.
 """
+import hashlib
+import io
 import json
 import os
+import shutil
 import signal
+import tarfile
 
 import pytest
 
@@ -173,3 +177,108 @@ def test_a_retry_looks_at_the_ledger_before_it_starts_anything(ls, site):
     assert steps_of(ls)[3:8] == ["migrate#1 failed", "tool lock#2 done", "ledger#2 unknown",
                                  "ledger#3 done", "migrate#2 done"]
     assert site.starts() == ["1", "3", "3"]
+
+
+# ---- a migrator with a version and an artifact of its own ----
+
+TOOL = "5.0.3"
+
+
+class OwnTool(ShelfSite):
+    """The releases carry no migrator: one archive beside them moves the ledger up and down."""
+
+    def __init__(self, top, server):
+        self.top = top
+        self.tool = self.archive()
+        migrations = MIGRATIONS.replace("      external:\n", "\n".join([
+            "      external:", f'        version: "{TOOL}"',
+            f'        artifact: {{ url: "file://{self.tool}", sha256: {self.tool_digest()} }}', ""]))
+        super().__init__(top, server, ROWS, {version: {} for version in ROWS}, migrations)
+
+    def archive(self):
+        path = self.top / "migrator.tar.gz"
+        where = 'echo "$PWD" >> "$STARTS.where"\n'
+        text = MIGRATE.replace("#!/bin/sh\n", "#!/bin/sh\n" + where).encode()
+        with tarfile.open(path, "w:gz") as archive:
+            member = tarfile.TarInfo("bin/migrate")
+            member.size, member.mode = len(text), 0o755
+            archive.addfile(member, io.BytesIO(text))
+        return path
+
+    def tool_digest(self):
+        return hashlib.sha256(self.tool.read_bytes()).hexdigest()
+
+    def rows(self):
+        return int(self.value("SELECT count(*) FROM changes"))
+
+    @property
+    def store(self):
+        return self.top / "node" / "app.migrators.lockstep"
+
+
+@pytest.fixture
+def own(tmp_path, postgres):
+    (tmp_path / "site").mkdir()
+    return OwnTool(tmp_path / "site", postgres)
+
+
+def test_a_migrator_of_its_own_runs_in_a_tree_of_its_own_both_ways(own):
+    with Lockstep(["n-1"], top=own.top, keep=True) as ls:
+        shown = ls.ok("plan", own.write("1.0.0")).out
+        assert f"stage migrator {TOOL}" in shown and f"SHA-256 {own.tool_digest()[:8]}" in shown
+        for version in ("1.0.0", "1.1.0", "1.0.0"):
+            ls.ok("apply", own.write(version))
+            assert own.rows() == ROWS[version]
+        assert own.starts() == ["1", "3", "1"]
+        tree = own.store / f"{TOOL}-{own.tool_digest()[:8]}"
+        where = (own.top / "starts.where").read_text(encoding="ascii").split()
+        assert where == [str(tree)] * 3 and tree.is_dir()
+        # Neither the installed release nor the staged ones have anything of it.
+        releases = (own.top / "node" / "app.lockstep").iterdir()
+        assert not any(path.name.startswith(TOOL) for path in releases)
+        assert not (own.top / "node" / "app" / "bin" / "migrate").exists()
+        # A plan that moves no ledger has nothing to do with it.
+        assert "nothing to do" in ls.ok("apply", own.top / "cluster.yaml").words
+
+
+def test_a_flipped_byte_of_the_migrator_is_refused_before_anything_stops(own):
+    with Lockstep(["n-1"], top=own.top, keep=True) as ls:
+        ls.ok("apply", own.write("1.0.0"))
+        served = (own.top / "node" / "served").read_text(encoding="ascii")
+        # Where it comes from …
+        plan = own.top / "plan.json"
+        ls.ok("plan", own.write("1.1.0"), "-o", plan)
+        blob = ls.controller_state / "blobs" / own.tool_digest()
+        staged = own.store / f"{TOOL}-{own.tool_digest()[:8]}"
+        shutil.rmtree(staged)
+        for kept in ls.agent_state("n-1").rglob(own.tool_digest()):
+            kept.unlink()
+        flip(blob)
+        # … and where the controller keeps it.
+        refused = ls.run("apply", plan)
+        assert refused.code == 1 and "SHA-256" in refused.words
+        assert own.starts() == ["1"] and own.rows() == 1
+        assert (own.top / "node" / "served").read_text(encoding="ascii") == served
+        blob.unlink()
+        flip(own.tool)
+        refused = ls.run("plan", own.top / "cluster.yaml")
+        assert refused.code == 1 and f"migrator {TOOL}" in refused.words
+
+
+def test_a_retry_of_a_migrator_of_its_own_is_proved_anew(own):
+    with Lockstep(["n-1"], top=own.top, keep=True) as ls:
+        ls.ok("apply", own.write("1.0.0"))
+        broken = own.top / "starts.broken"
+        broken.touch()
+        assert ls.run("apply", own.write("1.1.0")).code == EXIT_PAUSED
+        broken.unlink()
+        ls.ok("retry", "shelf-1")
+        assert ls.run("watch", "shelf-1", "--stay").code == 0
+        assert own.rows() == 3 and own.starts() == ["1", "3", "3"]
+        assert steps_of(ls)[:6] == [*PROOFS, "migrate#1 failed", "tool lock#2 done", "ledger#2 done"]
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)

@@ -28,7 +28,7 @@ int act_run_directory(struct act *act, const struct run_action *a, const char **
         *ret = "/";
         return 0;
     case TREE_STAGED:
-        return layout_find(act->arena, a->layout, a->release, NULL, ret, e);
+        return layout_find(act->arena, a->layout, a->release, a->sha256, ret, e);
     case TREE_INSTALLED:
         break;
     }
