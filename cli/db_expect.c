@@ -5,23 +5,68 @@
 #include <string.h>
 
 #include "cli/db.h"
+#include "cli/db_expect.h"
 #include "cli/output.h"
 #include "lib/base/str.h"
 #include "lib/io/platform/files.h"
 
 #define REPORT_BYTES_MAX ((size_t)256 * 1024 * 1024)
 
-static int64_t foretold(const json_t *migrations, const struct migration_script *script, bool down)
+static json_t *read_report(struct arena *arena, const char *path, const char **ret_words,
+                           struct error *e)
 {
-    size_t i = 0;
-    json_t *m = NULL;
-    json_array_foreach(migrations, i, m)
-    {
-        const json_t *leg = json_object_get(m, down ? "down" : "up");
+    char *text = NULL;
+    size_t len = 0;
+    int rc = file_read(arena, path, REPORT_BYTES_MAX, &text, &len, e);
+    json_t *report = rc == 0 ? json_loadb(text, len, 0, NULL) : NULL;
+    const char *at = json_string_value(json_object_get(report, "at"));
+    if (rc == 0 && (!json_is_array(json_object_get(report, "migrations")) || at == NULL)) {
+        error_set(e, E_INVALID,
+                  "%s is no report of a rehearsal: lockstep db rehearse -o FILE writes one", path);
+        json_decref(report);
+        return NULL;
+    }
+    if (rc == 0) {
+        const json_t *clone = json_object_get(report, "clone");
+        uint64_t bytes = (uint64_t)json_integer_value(json_object_get(clone, "bytes"));
+        *ret_words = arena_printf(arena, "rehearsed %s on %s", at, str_bytes(arena, bytes));
+    }
+    return report;
+}
+
+int db_expect_durations(struct arena *arena, const char *path, struct known_durations *ret,
+                        struct error *e)
+{
+    const char *words = NULL;
+    json_t *report = read_report(arena, path, &words, e);
+    if (report == NULL) {
+        return e->code;
+    }
+    const json_t *migrations = json_object_get(report, "migrations");
+    struct known_duration *items =
+        ARENA_ARRAY(arena, 2 * json_array_size(migrations) + 1, struct known_duration);
+    size_t count = 0;
+    for (size_t i = 0; i < 2 * json_array_size(migrations); i++) {
+        const json_t *leg =
+            json_object_get(json_array_get(migrations, i / 2), i % 2 == 0 ? "up" : "down");
         const char *digest = json_string_value(json_object_get(leg, "sha256"));
-        if (digest != NULL && str_equal(digest, script->sha256) &&
-            str_equal(json_string_value(json_object_get(leg, "state")), "done")) {
-            return json_integer_value(json_object_get(leg, "ms"));
+        if (digest != NULL && str_equal(json_string_value(json_object_get(leg, "state")), "done")) {
+            /* The command line and the site may call a database otherwise: the script tells. */
+            items[count++] =
+                (struct known_duration){.sha256 = arena_strdup(arena, digest),
+                                        .ms = json_integer_value(json_object_get(leg, "ms"))};
+        }
+    }
+    *ret = (struct known_durations){items, count, words};
+    json_decref(report);
+    return 0;
+}
+
+static int64_t foretold(const struct known_durations *known, const struct migration_script *script)
+{
+    for (size_t i = 0; script->sha256 != NULL && i < known->count; i++) {
+        if (str_equal(known->items[i].sha256, script->sha256)) {
+            return known->items[i].ms;
         }
     }
     return -1;
@@ -29,30 +74,18 @@ static int64_t foretold(const json_t *migrations, const struct migration_script 
 
 int db_expect_read(struct db_call *call, const char *path, struct db_way *way, struct error *e)
 {
-    char *text = NULL;
-    size_t len = 0;
-    int rc = file_read(call->arena, path, REPORT_BYTES_MAX, &text, &len, e);
-    json_t *report = rc == 0 ? json_loadb(text, len, 0, NULL) : NULL;
-    const json_t *migrations = json_object_get(report, "migrations");
-    const char *at = json_string_value(json_object_get(report, "at"));
-    if (rc == 0 && (!json_is_array(migrations) || at == NULL)) {
-        rc = error_set(e, E_INVALID,
-                       "%s is no report of a rehearsal: lockstep db rehearse -o FILE writes one",
-                       path);
+    struct known_durations known = {0};
+    int rc = db_expect_durations(call->arena, path, &known, e);
+    if (rc < 0) {
+        return rc;
     }
-    if (rc == 0) {
-        const json_t *clone = json_object_get(report, "clone");
-        uint64_t bytes = (uint64_t)json_integer_value(json_object_get(clone, "bytes"));
-        int64_t *ms = arena_array(call->arena, MAX(way->count, 1), sizeof(*ms));
-        for (size_t i = 0; i < way->count; i++) {
-            ms[i] = foretold(migrations, db_script(way, i), way->down);
-        }
-        way->expected_ms = ms;
-        way->rehearsed =
-            arena_printf(call->arena, "rehearsed %s on %s", at, str_bytes(call->arena, bytes));
+    int64_t *ms = arena_array(call->arena, MAX(way->count, 1), sizeof(*ms));
+    for (size_t i = 0; i < way->count; i++) {
+        ms[i] = foretold(&known, db_script(way, i));
     }
-    json_decref(report);
-    return rc;
+    way->expected_ms = ms;
+    way->rehearsed = known.source;
+    return 0;
 }
 
 void db_expect_print(const struct db_call *call, const struct db_way *way)

@@ -58,7 +58,8 @@ int planned_ask(struct context *c, struct remote *r, const Lockstep__V1__PlanReq
     return CLI_DONE;
 }
 
-int planned_print(struct context *c, const struct planned *planned)
+int planned_print(struct context *c, const struct planned *planned,
+                  const struct known_durations *known)
 {
     struct error e = {0};
     struct plan plan = {0};
@@ -74,7 +75,7 @@ int planned_print(struct context *c, const struct planned *planned)
     }
     struct buf out;
     buf_init(&out, c->arena, PLAN_BYTES_MAX);
-    plan_render(&plan, planned->id, terminal_columns(PIPE_COLUMNS), c->arena, &out);
+    plan_render(&plan, planned->id, terminal_columns(PIPE_COLUMNS), known, c->arena, &out);
     fputs(buf_text(&out), stdout);
     return CLI_DONE;
 }

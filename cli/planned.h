@@ -9,6 +9,8 @@
 #include "lib/base/buf.h"
 #include "proto/operator.pb-c.h"
 
+struct known_durations;
+
 struct planned {
     struct bytes plan; /* canonical JSON, in the arena */
     const char *id;
@@ -18,7 +20,8 @@ struct planned {
 /* Shows the progress and says the complaints. 0, or an enum cli_exit. */
 int planned_ask(struct context *c, struct remote *r, const Lockstep__V1__PlanRequest *request,
                 struct planned *ret);
-/* In words, for people. 0, or an enum cli_exit. */
-int planned_print(struct context *c, const struct planned *planned);
+/* In words, for people; `known` (NULL: nothing) for the times in them. 0, or an enum cli_exit. */
+int planned_print(struct context *c, const struct planned *planned,
+                  const struct known_durations *known);
 
 #endif

@@ -66,7 +66,7 @@ static int show_and_apply(struct context *c, struct remote *r, const struct plan
         return CLI_FAILED;
     }
     if (!c->json) {
-        int status = planned_print(c, planned);
+        int status = planned_print(c, planned, NULL);
         if (status != CLI_DONE) {
             return status;
         }

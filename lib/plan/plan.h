@@ -225,9 +225,11 @@ int plan_from_json(struct arena *arena, const char *text, size_t len, struct pla
 void plan_differences(struct arena *arena, const struct plan *plan, const struct inventory *now,
                       struct strings *ret);
 
-/* The plan as DESIGN.md shows it; `id` is its SHA-256 in hex. Plain text, at most `width` columns where it can. */
-void plan_render(const struct plan *plan, const char *id, int width, struct arena *arena,
-                 struct buf *out);
+/* The plan as DESIGN.md shows it; `id` is its SHA-256 in hex. Plain text, at most `width` columns where it can. `known` (NULL:
+ * nothing) is for the times in it. */
+struct known_durations;
+void plan_render(const struct plan *plan, const char *id, int width,
+                 const struct known_durations *known, struct arena *arena, struct buf *out);
 
 /* The action of a step for one place with all references resolved. `run` is the run's id. */
 int plan_action(struct arena *arena, const struct plan *plan, size_t phase, size_t step,

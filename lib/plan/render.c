@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "lib/base/str.h"
+#include "lib/plan/durations.h"
 #include "lib/plan/plan.h"
 
 #define RENDER_BYTES_MAX (16 * 1024 * 1024)
@@ -16,6 +17,7 @@ struct page {
     struct arena *arena;
     struct buf *out;
     const struct plan *plan;
+    const struct known_durations *known; /* NULL: nothing */
     size_t width;
 };
 
@@ -213,6 +215,40 @@ static void render_sql(const struct page *p, const struct plan_step *step)
     }
 }
 
+/* "about 3.0 s", "about 3.0 s for 2 of 3"; NULL: nothing is known of them. */
+static const char *time_words(const struct page *p, const struct duration_sum *sum)
+{
+    if (sum->known == 0) {
+        return NULL;
+    }
+    const char *about = arena_printf(p->arena, "about %s", str_duration(p->arena, sum->ms));
+    return sum->known == sum->all
+               ? about
+               : arena_printf(p->arena, "%s for %zu of %zu", about, sum->known, sum->all);
+}
+
+/* In the first line. What nothing is known of is said, and never guessed. */
+static void render_times(const struct page *p)
+{
+    if (p->known == NULL || p->known->count == 0) {
+        return;
+    }
+    struct duration_sum migrations = durations_of_migrations(p->known, p->plan);
+    struct duration_sum rest = durations_of_rest(p->known, p->plan);
+    const char *source =
+        p->known->source != NULL ? arena_printf(p->arena, " (%s)", p->known->source) : "";
+    if (rest.known > 0) {
+        struct duration_sum all = {migrations.ms + rest.ms, migrations.known + rest.known,
+                                   migrations.all + rest.all};
+        buf_printf(p->out, ", %s%s%s", time_words(p, &all), all.known < all.all ? " steps" : "",
+                   source);
+    } else if (migrations.known > 0) {
+        buf_printf(p->out, ", migrations %s%s", time_words(p, &migrations), source);
+    } else if (migrations.all > 0) {
+        buf_puts(p->out, ", nobody knows how long its migrations take");
+    }
+}
+
 static void render_once(const struct page *p, const char *label, const struct plan_phase *phase)
 {
     bool told = false;
@@ -222,6 +258,10 @@ static void render_once(const struct page *p, const char *label, const struct pl
         buf_init(&details, p->arena, RENDER_BYTES_MAX);
         add_detail(&details, step->detail);
         add_detail(&details, str_equal(step->why, PLAN_ALWAYS) ? NULL : step->why);
+        if (p->known != NULL) {
+            struct duration_sum sum = durations_of_step(p->known, step, step->on);
+            add_detail(&details, time_words(p, &sum));
+        }
         if (step->lossy != NULL) {
             bool here = phase->no_return && !told;
             told = told || here;
@@ -252,6 +292,30 @@ static void render_hop_line(const struct page *p, int64_t index)
     end_line(&line, p->out);
 }
 
+/* "gate canary: 2 approvals" before the phase, and when it may begin. */
+static void render_halts(const struct page *p, size_t phase)
+{
+    const struct plan *plan = p->plan;
+    for (size_t i = 0; i < plan->gates.count; i++) {
+        const struct plan_gate *gate = LIST_AT(&plan->gates, const struct plan_gate, i);
+        if (gate->phase == (int64_t)phase) {
+            row(p, "", "wait", arena_printf(p->arena, "gate %s", gate->name),
+                arena_printf(p->arena, "%lld approval%s", (long long)gate->approvers,
+                             gate->approvers == 1 ? "" : "s"),
+                "");
+        }
+    }
+    if (plan->windows.count > 0 && plan_phase_at(plan, phase)->rests) {
+        const struct window_spec *w = LIST_AT(&plan->windows, const struct window_spec, 0);
+        const char *days =
+            w->days.count == 0 ? "every day" : str_join(p->arena, w->days.items, w->days.count);
+        row(p, "", "wait", "window",
+            arena_printf(p->arena, "%s %s-%s %s%s", days, w->from, w->to, w->timezone,
+                         plan->windows.count > 1 ? " …" : ""),
+            "");
+    }
+}
+
 static void render_phases(const struct page *p)
 {
     const struct plan *plan = p->plan;
@@ -268,6 +332,7 @@ static void render_phases(const struct page *p)
                 label = hop < 0 ? "before" : "after";
             }
         }
+        render_halts(p, i);
         if (phase->scope == PHASE_NODES) {
             render_nodes(p, label, phase);
         } else {
@@ -302,12 +367,12 @@ static void render_end(const struct page *p)
     sentences(p, "to read:", &plan->notes);
 }
 
-void plan_render(const struct plan *plan, const char *id, int width, struct arena *arena,
-                 struct buf *out)
+void plan_render(const struct plan *plan, const char *id, int width,
+                 const struct known_durations *known, struct arena *arena, struct buf *out)
 {
     static const char *const directions[] = {"no way to go", "up", "down"};
     static const char *const strategies[] = {"all-at-once", "rolling"};
-    struct page p = {arena, out, plan, width > 0 ? (size_t)width : 0};
+    struct page p = {arena, out, plan, known, width > 0 ? (size_t)width : 0};
     buf_printf(out, "Plan %.8s   %s: %s ", id, plan->cluster, plan->application);
     if (plan_is_empty(plan)) {
         buf_printf(out, "%s   nothing to do\n", plan->to);
@@ -321,8 +386,10 @@ void plan_render(const struct plan *plan, const char *id, int width, struct aren
                    plan->from != NULL ? directions[plan->direction] : "first installation");
     }
     static const char *const parts[] = {"", ", only staged", ", what was staged taken off"};
-    buf_printf(out, ", %zu hop%s, %s%s\n\n", plan->hops.count, plan->hops.count == 1 ? "" : "s",
+    buf_printf(out, ", %zu hop%s, %s%s", plan->hops.count, plan->hops.count == 1 ? "" : "s",
                strategies[plan->strategy], parts[plan->part]);
+    render_times(&p);
+    buf_puts(out, "\n\n");
     render_phases(&p);
     render_end(&p);
 }

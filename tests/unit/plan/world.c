@@ -295,7 +295,7 @@ const char *world_render(struct world *w, const char *to)
     }
     struct buf b;
     buf_init(&b, &w->arena, 1024 * 1024);
-    plan_render(&w->plan, SHA("7f3a"), 120, &w->arena, &b);
+    plan_render(&w->plan, SHA("7f3a"), 120, w->known, &w->arena, &b);
     return buf_text(&b);
 }
 

@@ -12,6 +12,7 @@ struct world {
     struct plan plan;
     struct plan_restore restores[2]; /* what the next compilation puts back */
     size_t restore_count;
+    const struct known_durations *known; /* for the rendering; NULL */
 };
 
 /* The guestbook: three releases over one morph database, three nodes, no strategy. */
