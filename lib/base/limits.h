@@ -46,7 +46,11 @@
 
 /* Work. */
 #define LIMIT_ATTEMPTS        16
-#define LIMIT_STARTS          10000 /* of a start budget: so many are remembered */
+#define LIMIT_STARTS          10000              /* of a start budget: so many are remembered */
+#define LIMIT_BACKOFF_MS      (10LL * 60 * 1000) /* between two attempts, however often it doubled */
+#define LIMIT_APPROVERS       16
+#define LIMIT_GATES           16
+#define LIMIT_WINDOWS         32
 #define LIMIT_ARCHIVE_ENTRIES 1000000
 #define LIMIT_ARCHIVE_BYTES   (64LL * 1024 * 1024 * 1024)
 #define LIMIT_DURATION_MS     (30LL * 24 * 60 * 60 * 1000)

@@ -94,6 +94,23 @@ uint32_t deadlines_first_number(const struct deadlines *d)
     return d->heap[0];
 }
 
+void deadlines_shift(struct deadlines *d, int64_t by_ms)
+{
+    for (uint32_t i = 0; i < d->count; i++) {
+        d->at_ms[d->heap[i]] += by_ms;
+    }
+}
+
+void deadlines_not_after(struct deadlines *d, int64_t at_ms)
+{
+    for (uint32_t i = 0; i < d->count; i++) {
+        d->at_ms[d->heap[i]] = MIN(d->at_ms[d->heap[i]], at_ms);
+    }
+    for (uint32_t i = d->count / 2; i-- > 0;) {
+        sift_down(d, i);
+    }
+}
+
 void deadlines_not_before(struct deadlines *d, int64_t at_ms)
 {
     for (uint32_t i = 0; i < d->count; i++) {

@@ -27,6 +27,10 @@ void deadlines_clear(struct deadlines *d, uint32_t number);
 int64_t deadlines_first(const struct deadlines *d);
 /* The number of the first; at least one must be set. */
 uint32_t deadlines_first_number(const struct deadlines *d);
+/* All that are set come later by so much; earlier when it is negative. */
+void deadlines_shift(struct deadlines *d, int64_t by_ms);
+/* None that is set is later than `at_ms` afterwards. */
+void deadlines_not_after(struct deadlines *d, int64_t at_ms);
 /* None that is set is earlier than `at_ms` afterwards. */
 void deadlines_not_before(struct deadlines *d, int64_t at_ms);
 

@@ -6,6 +6,7 @@
 #define LOCKSTEP_CORE_MACHINE_H
 
 #include "lib/core/walk.h"
+#include "lib/core/window.h"
 
 /* The most effects that an event or one piece of work adds: a claim that is taken over, a word, and the state. */
 #define WORK_EFFECTS 6
@@ -17,6 +18,21 @@ struct claim {
     int64_t until_ms;
 };
 
+/* How long something has been at work, against a limit. */
+struct stopwatch {
+    int64_t limit_ms; /* 0: none */
+    int64_t spent_ms; /* before `since_ms` */
+    int64_t since_ms;
+    bool on;
+};
+
+/* The gate that the run waits at. */
+struct gate {
+    uint32_t passed; /* the phase whose gate was opened last */
+    size_t count;
+    char approved[LIMIT_APPROVERS][LIMIT_NAME_BYTES];
+};
+
 struct rollout {
     enum rollout_state state;
     enum cause cause; /* of the state */
@@ -25,8 +41,14 @@ struct rollout {
     bool roll_back; /* the way back is planned when the run is ABORTED */
     struct walk walk;
     struct claim claim;
-    uint32_t resend;  /* slots below it have been asked after a RESUME */
-    int64_t clock_ms; /* of the last TIME */
+    struct gate gate;
+    struct windows windows;
+    struct stopwatch run_watch, wave_watch;
+    bool wave_on;      /* a wave is counted, though the run is not RUNNING */
+    int64_t seen_ms;   /* of the last event */
+    int64_t window_ms; /* WAITING for a window: when the next one opens; else INT64_MAX */
+    uint32_t resend;   /* slots below it have been asked after a RESUME */
+    int64_t clock_ms;  /* of the last TIME */
     int64_t remind_ms;
     int64_t held_ms; /* RUNNING, and a node may not begin yet: this is told again then */
     enum hold_why held;
@@ -59,6 +81,43 @@ void machine_tell_waiting(struct effects *out, const char *text);
 char *machine_text(struct rollout *r, const struct effects *out);
 /* Why the run is as it is; "" when there is nothing to say. */
 const char *machine_why(const struct rollout *r);
+
+/* ---- timers.c ---- */
+
+void stopwatch_go(struct stopwatch *s, int64_t at_ms);
+void stopwatch_stop(struct stopwatch *s, int64_t at_ms);
+int64_t stopwatch_due(const struct stopwatch *s); /* INT64_MAX: never */
+void timers_init(struct rollout *r);
+/* The state is new, for a decision or a replay. */
+void timers_note_state(struct rollout *r, enum rollout_state before, enum cause cause_before,
+                       int64_t at_ms);
+/* The first step of a wave was instructed. */
+void timers_note_wave(struct rollout *r, int64_t at_ms);
+/* Every event brings the time: a clock that was set back takes what was armed back with it. */
+void timers_see(struct rollout *r, int64_t now_ms);
+void timers_resume(struct rollout *r, int64_t now_ms);
+int64_t timers_due(const struct rollout *r);
+/* One piece of work, or false: nothing is due. */
+bool timers_work(struct rollout *r, int64_t now_ms, struct effects *out);
+
+/* ---- gates.c ---- */
+
+/* The gate before the phase that is walked now, or NULL. */
+const struct plan_gate *gates_at(const struct rollout *r);
+void gates_note_state(struct rollout *r, enum rollout_state before, enum cause cause_before);
+bool gates_note_approval(struct rollout *r, const struct record *record);
+/* Why the word approve is refused, or NULL; `text` is where words may be made. */
+const char *gates_refuse(const struct rollout *r, const struct word_event *word,
+                         char text[LIMIT_ERROR_BYTES]);
+/* RUNNING: may the phase that is walked begin? True: no, the run WAITS now. */
+bool gates_hold(struct rollout *r, int64_t now_ms, struct effects *out);
+/* WAITING: goes on when it may. */
+bool gates_work(struct rollout *r, int64_t now_ms, struct effects *out);
+
+/* ---- budget.c ---- */
+
+/* A step is bad: true when the failure budget has dealt with it. */
+bool budget_takes(struct rollout *r, int64_t now_ms, struct effects *out);
 
 /* ---- words.c ---- */
 

@@ -56,6 +56,8 @@ bool rollout_state_is_end(enum rollout_state state)
 static void set_state(struct rollout *r, const struct change *change, int64_t at_ms)
 {
     enum rollout_state state = change->state;
+    enum rollout_state before = r->state;
+    enum cause cause_before = r->cause;
     assert(allowed[r->state][state]);
     assert(!rollout_state_is_end(state) || r->walk.under_way == 0);
     bool retried = r->state == ROLLOUT_PAUSED && state == ROLLOUT_RUNNING;
@@ -75,7 +77,8 @@ static void set_state(struct rollout *r, const struct change *change, int64_t at
             walk_enqueue_all(&r->walk);
         }
     }
-    r->remind_ms = state == ROLLOUT_PAUSED ? at_ms + ROLLOUT_REMIND_MS : INT64_MAX;
+    gates_note_state(r, before, cause_before);
+    timers_note_state(r, before, cause_before, at_ms);
 }
 
 /* All that was bad turned out well after the pause. */
@@ -185,6 +188,20 @@ static void send(struct rollout *r, uint32_t slot, struct effects *out)
     e->deadline_ms = p->deadline_ms;
 }
 
+/* From a decision or from a replay; `after`: the record's number in this life. */
+static bool note_intent(struct rollout *r, const struct record *record, uint64_t after)
+{
+    uint32_t phase = r->walk.phase;
+    bool fresh = walk_is_fresh(&r->walk);
+    if (!walk_note_intent(&r->walk, &record->key, record->deadline_ms, after)) {
+        return false;
+    }
+    if (walk_phase(&r->walk)->rests && (fresh || r->walk.phase != phase)) {
+        timers_note_wave(r, record->at_ms);
+    }
+    return true;
+}
+
 static void instruct(struct rollout *r, const struct step_key *key, int64_t now_ms,
                      struct effects *out)
 {
@@ -193,7 +210,7 @@ static void instruct(struct rollout *r, const struct step_key *key, int64_t now_
     struct effect *e = add_record(r, out, RECORD_INTENT, now_ms);
     e->record.key = *key;
     e->record.deadline_ms = deadline_ms;
-    bool fits = walk_note_intent(&r->walk, key, deadline_ms, e->number);
+    bool fits = note_intent(r, &e->record, e->number);
     assert(fits);
     send(r, layout_slot_of_place(&r->walk.layout, key->place), out);
     e = add(out, EFFECT_TELL);
@@ -205,7 +222,7 @@ static void instruct(struct rollout *r, const struct step_key *key, int64_t now_
 static void end_step(struct rollout *r, const struct step_key *key, const struct outcome *outcome,
                      int64_t now_ms, struct effects *out)
 {
-    if (!walk_note_outcome(&r->walk, key, outcome)) {
+    if (!walk_note_outcome(&r->walk, key, outcome, now_ms)) {
         return;
     }
     struct effect *e = add_record(r, out, RECORD_OUTCOME, now_ms);
@@ -219,7 +236,7 @@ static void end_step(struct rollout *r, const struct step_key *key, const struct
     told->text = outcome->message;
     explain_pause(r);
     uint32_t slot = layout_slot_of_place(&r->walk.layout, key->place);
-    if (walk_due(&r->walk, slot)) {
+    if (walk_due(&r->walk, slot) && !walk_waits(&r->walk, slot)) {
         walk_enqueue(&r->walk, slot);
     }
 }
@@ -304,15 +321,9 @@ static bool tell_held(struct rollout *r, int64_t now_ms, struct effects *out)
 
 static bool work_running(struct rollout *r, int64_t now_ms, struct effects *out)
 {
-    if (r->walk.bad > 0) {
-        return stop(r, now_ms, out);
-    }
     struct step_key key;
-    if (walk_next(&r->walk, &key)) {
-        r->held = HOLD_NOTHING;
-        r->held_words[0] = '\0';
-        instruct(r, &key, now_ms, out);
-        return true;
+    if (r->walk.bad > 0) {
+        return budget_takes(r, now_ms, out) || stop(r, now_ms, out);
     }
     if (walk_phase_over(&r->walk)) {
         walk_enter_next(&r->walk);
@@ -325,6 +336,15 @@ static bool work_running(struct rollout *r, int64_t now_ms, struct effects *out)
     }
     if (walk_is_over(&r->walk)) {
         succeed(r, now_ms, out);
+        return true;
+    }
+    if (gates_hold(r, now_ms, out)) {
+        return true;
+    }
+    if (walk_next(&r->walk, &key)) {
+        r->held = HOLD_NOTHING;
+        r->held_words[0] = '\0';
+        instruct(r, &key, now_ms, out);
         return true;
     }
     return tell_held(r, now_ms, out);
@@ -360,9 +380,7 @@ static bool work(struct rollout *r, int64_t now_ms, struct effects *out)
         give_up(r, deadlines_first_number(&r->walk.deadlines), now_ms, out);
         return true;
     }
-    if (r->remind_ms <= r->clock_ms) {
-        r->remind_ms = now_ms + ROLLOUT_REMIND_MS;
-        machine_tell_waiting(out, r->why);
+    if (timers_work(r, now_ms, out) || gates_work(r, now_ms, out)) {
         return true;
     }
     if (r->state == ROLLOUT_RUNNING) {
@@ -413,7 +431,8 @@ static bool note_state(struct rollout *r, const struct record *record)
         (rollout_state_is_end(record->state) && r->walk.under_way > 0)) {
         return false;
     }
-    while (all_over && walk_phase_over(&r->walk)) {
+    bool enters = all_over || record->state == ROLLOUT_WAITING;
+    while (enters && walk_phase_over(&r->walk)) {
         walk_enter_next(&r->walk);
     }
     if (all_over && !walk_is_over(&r->walk)) {
@@ -432,11 +451,10 @@ static bool note_record(struct rollout *r, const struct record *record)
 {
     switch (record->type) {
     case RECORD_INTENT:
-        return r->state == ROLLOUT_RUNNING &&
-               walk_note_intent(&r->walk, &record->key, record->deadline_ms, 0);
+        return r->state == ROLLOUT_RUNNING && note_intent(r, record, 0);
     case RECORD_OUTCOME:
         if (r->state == ROLLOUT_READY || rollout_state_is_end(r->state) ||
-            !walk_note_outcome(&r->walk, &record->key, &record->outcome)) {
+            !walk_note_outcome(&r->walk, &record->key, &record->outcome, record->at_ms)) {
             return false;
         }
         explain_pause(r);
@@ -479,9 +497,7 @@ static void resume(struct rollout *r, const struct event *event)
         hold_lost(&r->walk.hold, i); /* what an earlier life was told may not be so any more */
     }
     deadlines_not_before(&r->walk.deadlines, event->now_ms + ROLLOUT_RESUME_GRACE_MS);
-    if (r->remind_ms != INT64_MAX) {
-        r->remind_ms = MAX(r->remind_ms, event->now_ms);
-    }
+    timers_resume(r, event->now_ms);
     if (!rollout_state_is_end(r->state)) {
         r->resend = 0;
         walk_enqueue_all(&r->walk);
@@ -520,6 +536,10 @@ struct rollout *rollout_new(struct arena *arena, const struct plan *plan)
     r->clock_ms = INT64_MIN;
     r->remind_ms = INT64_MAX;
     r->held_ms = INT64_MAX;
+    r->window_ms = INT64_MAX;
+    r->gate.passed = WALK_NO_PHASE;
+    windows_init(&r->windows, arena, &plan->windows);
+    timers_init(r);
     return r;
 }
 
@@ -567,7 +587,11 @@ void rollout_step(struct rollout *r, const struct event *event, struct effects *
     out->more = false;
     r->clock_ms = MIN(r->clock_ms, event->now_ms); /* the clock was set back */
     r->walk.now_ms = event->type == EVENT_REPLAY ? event->record->at_ms : event->now_ms;
+    if (r->live) {
+        timers_see(r, event->now_ms);
+    }
     take(r, event, out);
+    r->seen_ms = r->live ? event->now_ms : r->seen_ms;
     assert(out->count <= WORK_EFFECTS);
     bool worked = r->live;
     while (worked && out->count + WORK_EFFECTS <= LIMIT_EFFECTS) {
@@ -579,11 +603,12 @@ void rollout_step(struct rollout *r, const struct event *event, struct effects *
 
 int64_t rollout_deadline(const struct rollout *r)
 {
-    int64_t first = MIN(deadlines_first(&r->walk.deadlines), r->remind_ms);
+    int64_t due_ms = MIN(deadlines_first(&r->walk.deadlines), timers_due(r));
+    due_ms = MIN(due_ms, r->window_ms);
     if (r->state == ROLLOUT_RUNNING && r->held != HOLD_NOTHING) {
-        first = MIN(first, MIN(r->held_ms, r->walk.hold.until_ms));
+        due_ms = MIN(due_ms, MIN(r->held_ms, r->walk.hold.until_ms));
     }
-    return first;
+    return due_ms;
 }
 
 /* ---- views ---- */

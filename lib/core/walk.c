@@ -30,6 +30,7 @@ void walk_init(struct walk *w, struct arena *arena, const struct plan *plan)
     w->places = ARENA_ARRAY(arena, w->layout.slot_count, struct place);
     w->queue = ARENA_ARRAY(arena, w->layout.slot_count, uint32_t);
     deadlines_init(&w->deadlines, arena, w->layout.slot_count);
+    deadlines_init(&w->waits, arena, w->layout.slot_count);
     for (uint32_t i = 0; i < w->layout.slot_count; i++) {
         w->places[i].phase = WALK_NO_PHASE;
     }
@@ -76,6 +77,7 @@ void walk_enter_next(struct walk *w)
     w->phase++;
     w->cursor = 0;
     w->finished = 0;
+    w->begun = 0;
     w->once_slot = 0;
     reset_once(w);
     pass_excluded(w);
@@ -123,6 +125,49 @@ void walk_enqueue(struct walk *w, uint32_t slot)
     w->queue[(w->queue_head + w->queue_count++) % w->layout.slot_count] = slot;
 }
 
+bool walk_waits(const struct walk *w, uint32_t slot)
+{
+    return w->waits.position[slot] != 0;
+}
+
+bool walk_wake(struct walk *w, int64_t clock_ms, bool enqueue)
+{
+    if (deadlines_first(&w->waits) > clock_ms) {
+        return false;
+    }
+    uint32_t slot = deadlines_first_number(&w->waits);
+    deadlines_clear(&w->waits, slot);
+    if (enqueue && walk_due(w, slot)) {
+        walk_enqueue(w, slot);
+    }
+    return true;
+}
+
+void walk_set_back(struct walk *w, int64_t by_ms)
+{
+    deadlines_shift(&w->waits, -by_ms);
+}
+
+void walk_resume(struct walk *w, int64_t now_ms)
+{
+    deadlines_not_after(&w->waits, now_ms + LIMIT_BACKOFF_MS);
+}
+
+bool walk_is_fresh(const struct walk *w)
+{
+    return !walk_is_over(w) && w->begun == 0;
+}
+
+/* How long after its `tried`-th failure a step is tried again: doubled each time, with a maximum. */
+static int64_t backoff_of(const struct plan_step *step, int64_t tried)
+{
+    int64_t wait_ms = step->backoff_ms;
+    for (int64_t i = 1; i < tried && wait_ms < LIMIT_BACKOFF_MS; i++) {
+        wait_ms *= 2;
+    }
+    return MIN(wait_ms, LIMIT_BACKOFF_MS);
+}
+
 /* The i-th of the places that have begun the phase: of scope once, only the current one counts. */
 static uint32_t begun_slot(const struct walk *w, uint32_t i)
 {
@@ -134,7 +179,7 @@ static uint32_t begun_slot(const struct walk *w, uint32_t i)
 void walk_enqueue_all(struct walk *w)
 {
     for (uint32_t i = 0; i < w->cursor; i++) {
-        if (walk_due(w, begun_slot(w, i))) {
+        if (walk_due(w, begun_slot(w, i)) && !walk_waits(w, begun_slot(w, i))) {
             walk_enqueue(w, begun_slot(w, i));
         }
     }
@@ -338,6 +383,7 @@ bool walk_note_intent(struct walk *w, const struct step_key *key, int64_t deadli
     case INTENT_FIRST:
         w->cursor++;
         w->in_middle++;
+        w->begun++;
         pass_excluded(w);
         hold_begun(&w->hold, w->phase, slot);
         p->retries_left = step_of(w, key->step)->retries;
@@ -367,6 +413,7 @@ bool walk_note_intent(struct walk *w, const struct step_key *key, int64_t deadli
         w->rewind = WALK_NO_STEP;
     }
     begins(p, step_of(w, key->step));
+    deadlines_clear(&w->waits, slot);
     w->under_way++;
     w->touched = w->touched || walk_phase(w)->disruptive;
     deadlines_set(&w->deadlines, slot, deadline_ms);
@@ -379,6 +426,7 @@ static void stop_because(struct walk *w, struct place *p, const struct step_key 
 {
     assert(!p->bad);
     p->bad = true;
+    p->failures++;
     if (w->bad++ > 0) {
         return;
     }
@@ -401,6 +449,7 @@ static void take_back(struct walk *w, struct place *p, const struct step_key *ke
     if (p->bad) {
         assert(w->bad > 0);
         p->bad = false;
+        p->failures--;
         w->bad--;
     }
     if (w->bad == 0) {
@@ -460,13 +509,30 @@ bool walk_note_exclude(struct walk *w, uint32_t slot)
             hold_left(&w->hold, w->phase, slot);
         }
     }
+    deadlines_clear(&w->waits, slot);
     p->excluded = true;
     w->left_behind++;
     pass_excluded(w);
     return true;
 }
 
-bool walk_note_outcome(struct walk *w, const struct step_key *key, const struct outcome *outcome)
+/* A failure: tried again by itself, at once or after a while, or in the way. */
+static void note_failure(struct walk *w, uint32_t slot, const struct step_key *key,
+                         const struct outcome *outcome, int64_t at_ms)
+{
+    struct place *p = &w->places[slot];
+    const struct plan_step *step = step_of(w, key->step);
+    p->state = STEP_FAILED;
+    if (p->retries_left <= 0 || p->attempt >= LIMIT_ATTEMPTS) {
+        stop_because(w, p, key, outcome);
+    } else if (step->backoff_ms > 0) {
+        deadlines_set(&w->waits, slot,
+                      at_ms + backoff_of(step, step->retries - p->retries_left + 1));
+    }
+}
+
+bool walk_note_outcome(struct walk *w, const struct step_key *key, const struct outcome *outcome,
+                       int64_t at_ms)
 {
     uint32_t slot = layout_slot_of_place(&w->layout, key->place);
     if (slot == ROLLOUT_PLACE_UNKNOWN || walk_is_over(w) || key->phase != w->phase) {
@@ -498,10 +564,7 @@ bool walk_note_outcome(struct walk *w, const struct step_key *key, const struct 
         count_done(w, p);
         break;
     case OUTCOME_FAILED:
-        p->state = STEP_FAILED;
-        if (p->retries_left <= 0 || p->attempt >= LIMIT_ATTEMPTS) {
-            stop_because(w, p, key, outcome);
-        }
+        note_failure(w, slot, key, outcome, at_ms);
         break;
     case OUTCOME_UNKNOWN:
         p->state = STEP_UNKNOWN;

@@ -31,7 +31,8 @@ struct place {
     enum step_state state;
     int64_t retries_left;
     int64_t deadline_ms;
-    uint64_t after; /* the intent's record in this life; 0: an earlier one */
+    uint32_t failures; /* that no retry of its own was left for */
+    uint64_t after;    /* the intent's record in this life; 0: an earlier one */
     bool up;
     bool sent;     /* a SEND was emitted in this life */
     bool bad;      /* stops the run: counted in walk.bad */
@@ -50,12 +51,14 @@ struct walk {
     int64_t now_ms;             /* of the event, or of the replayed record */
     struct place *places;       /* by slot */
     struct deadlines deadlines; /* of what is under way; by slot */
+    struct deadlines waits;     /* until the next attempt may begin; by slot */
     uint32_t *queue;            /* a ring of slots whose next step or attempt is due */
     uint32_t queue_head, queue_count;
     uint32_t phase;     /* walked now; the phase count when all are over */
     uint32_t cursor;    /* members of the phase that have begun */
     uint32_t in_middle; /* begun, not finished: what `parallel` bounds */
     uint32_t finished;
+    uint32_t begun;     /* of the phase, without those that were left behind before */
     uint32_t once_slot; /* scope once: where its current step is */
     uint32_t *attempts; /* scope once, by step: how many there were */
     uint32_t *heard; /* scope once, by step: the last attempt that is known to be DONE; 0: none */
@@ -72,7 +75,8 @@ void walk_init(struct walk *w, struct arena *arena, const struct plan *plan);
 /* Each returns whether it fits what was noted before; nothing has changed when not. */
 bool walk_note_intent(struct walk *w, const struct step_key *key, int64_t deadline_ms,
                       uint64_t after);
-bool walk_note_outcome(struct walk *w, const struct step_key *key, const struct outcome *outcome);
+bool walk_note_outcome(struct walk *w, const struct step_key *key, const struct outcome *outcome,
+                       int64_t at_ms);
 /* The word `retry`: what is bad, at one slot or at all, is due again. Linear in the phase's members. */
 #define WALK_EVERY_SLOT UINT32_MAX
 void walk_forgive(struct walk *w, uint32_t slot);
@@ -97,6 +101,16 @@ void walk_name_left_behind(const struct walk *w, char *text, size_t size);
 /* Is a step or an attempt due at the slot, by what has ended there? */
 bool walk_due(const struct walk *w, uint32_t slot);
 void walk_enqueue(struct walk *w, uint32_t slot);
+/* Is it too early for another attempt? */
+bool walk_waits(const struct walk *w, uint32_t slot);
+/* One wait that is over by `clock_ms`, or false. With `enqueue` its attempt is due now. */
+bool walk_wake(struct walk *w, int64_t clock_ms, bool enqueue);
+/* The clock was set back: waits end earlier by as much. */
+void walk_set_back(struct walk *w, int64_t by_ms);
+/* After a replay: no wait is longer than any may be. */
+void walk_resume(struct walk *w, int64_t now_ms);
+/* Has nothing of the phase that is walked begun? */
+bool walk_is_fresh(const struct walk *w);
 /* Finds everything that is due. Linear in the phase's members. */
 void walk_enqueue_all(struct walk *w);
 /* What is to be instructed next, or false: nothing for now. */

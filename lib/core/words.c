@@ -124,6 +124,7 @@ bool words_note(struct rollout *r, const struct record *record)
         r->claim.who[0] = '\0';
         return true;
     case WORD_APPROVE:
+        return gates_note_approval(r, record);
     case WORD_ABORT: /* their STATE record says it all */
     case WORD_ROLLBACK:
         return false;
@@ -379,6 +380,22 @@ static void unclaim(struct rollout *r, const struct word_event *word, int64_t no
     record_word(r, &record, out);
 }
 
+/* ---- approve ---- */
+
+static void approve(struct rollout *r, const struct word_event *word, int64_t now_ms,
+                    struct effects *out)
+{
+    char text[LIMIT_ERROR_BYTES];
+    const char *refused = gates_refuse(r, word, text);
+    if (refused != NULL) {
+        machine_refuse(r, out, "%s", refused);
+        return;
+    }
+    struct record record = record_of(word, now_ms);
+    record.gate = gates_at(r)->name;
+    record_word(r, &record, out);
+}
+
 /* ---- the door ---- */
 
 static bool is_refused(struct rollout *r, const struct word_event *word, int64_t now_ms,
@@ -439,7 +456,7 @@ void words_take(struct rollout *r, const struct word_event *word, int64_t now_ms
         unclaim(r, word, now_ms, out);
         break;
     case WORD_APPROVE:
-        machine_refuse(r, out, "the run waits at no gate");
+        approve(r, word, now_ms, out);
         break;
     }
 }

@@ -334,6 +334,7 @@ void phases_stage(struct compiler *c, const struct members *members)
             struct plan_step *step = add_step(c, phase, "stage", release->version, NULL, STAGE_MS);
             step->detail = str_bytes(c->arena, (uint64_t)release->bytes);
             step->retries = STAGE_RETRIES;
+            step->backoff_ms = STAGE_BACKOFF_MS;
             struct stage_action *a = ARENA_NEW(c->arena, struct stage_action);
             *a = (struct stage_action){artifact_of(release), c->layout,
                                        c->app->layout->allow_special, c->app->layout->owner};

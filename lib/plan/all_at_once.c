@@ -105,7 +105,9 @@ static void start(struct compiler *c, size_t hop, const struct members *members)
     }
     struct members first = {"first", members->items, 1};
     struct members rest = {"the rest", members->items + 1, members->count - 1};
+    size_t begin = c->plan->phases.count;
     order_set(c, hop, &first, &pieces);
+    halts_wave(c, begin, true, false);
     pieces = (struct pieces){.last = true};
     order_set(c, hop, &rest, &pieces);
 }

@@ -215,6 +215,7 @@ static void compile(struct compiler *c)
                "max_unavailable, or go part of the way",
                c->plan->phases.count, LIMIT_PHASES);
     }
+    halts(c);
     for (size_t i = 0; i < c->plan->phases.count; i++) {
         const struct plan_phase *phase = plan_phase_at(c->plan, i);
         if (phase->steps.count > LIMIT_PHASE_STEPS) {

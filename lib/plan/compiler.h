@@ -11,6 +11,7 @@
  *   actions.c  the templates of Lockstep's own steps
  *   order.c    the order of a hop's pieces on a set of nodes, with the extra steps between them
  *   all_at_once.c, rolling.c   the two strategies
+ *   halts.c    where a run may wait: gates, windows; its deadlines and failure budgets
  *   lint.c     what the SQL of a way locks, what it cannot undo, and what must fail
  *   migrator.c  migrators with an artifact of their own
  *   restore.c  databases that are put back to a backup
@@ -114,6 +115,14 @@ struct compiler {
     struct list undos;             /* of struct undo, in the journals' order */
     bool undo_stops;               /* a node that runs must be stopped for what is taken back */
     const struct hop_state *meant; /* what ${hop.…} means instead of the plan's own; NULL */
+    struct list waves;             /* of struct wave_marks, as they were put into the plan */
+};
+
+/* Where a wave stands in the plan: its phases, the last one excluded. */
+struct wave_marks {
+    size_t begin, end;
+    bool canary;
+    bool last; /* of its hop */
 };
 
 /* ---- build.c ---- */
@@ -349,6 +358,12 @@ void compile_rolling(struct compiler *c);
 /* How many of so many nodes may be down at once. */
 size_t rolling_budget(const struct cluster *cluster, size_t nodes);
 
+/* ---- halts.c ---- */
+/* Notes that the phases from `begin` on are a wave. */
+void halts_wave(struct compiler *c, size_t begin, bool canary, bool last);
+/* Last: where the run may wait, its gates and windows, and its budgets. */
+void halts(struct compiler *c);
+
 /* ---- prove.c ---- */
 /* May the way roll? When not, *ret_why names the pair that breaks it. */
 bool prove_rolling(struct compiler *c, const char **ret_why);
@@ -387,6 +402,7 @@ bool prove_plan(struct compiler *c, struct strings *ret);
 #define SERVICE_MS          (2 * MINUTE_MS)
 #define SLACK_MS            (30 * SECOND_MS) /* for the way there and back, past an action's own limit */
 #define STAGE_RETRIES       2
+#define STAGE_BACKOFF_MS    (5 * SECOND_MS)
 #define WAVES_MAX           100 /* more waves than that become one phase that keeps `parallel` under way */
 #define STAGE_BYTES_PERCENT 110 /* free space asked for, of the unpacked bytes */
 

@@ -287,6 +287,8 @@ void extra_add_actions(struct compiler *c, struct plan_phase *phase, size_t hop,
         *s->action = action;
         s->why = what->why;
         s->extra = what->extra;
+        s->retries = what->step->retries;
+        s->backoff_ms = what->step->backoff_ms;
     }
     c->meant = NULL;
 }

@@ -103,6 +103,13 @@ static int check(struct arena *arena, const struct plan *plan, struct error *e)
             return error_set(e, E_INVALID, "node %s is there twice", names.items[i]);
         }
     }
+    for (size_t i = 0; i < plan->gates.count; i++) {
+        const struct plan_gate *gate = LIST_AT(&plan->gates, const struct plan_gate, i);
+        if (gate->phase >= (int64_t)plan->phases.count) {
+            return error_set(e, E_INVALID, "gate \"%s\" is before phase %lld of %zu", gate->name,
+                             (long long)gate->phase, plan->phases.count);
+        }
+    }
     int r = check_sets(plan, &names, e);
     return r < 0 ? r : check_phases(plan, &names, e);
 }

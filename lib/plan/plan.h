@@ -77,6 +77,7 @@ struct plan_step {
     struct action *action; /* ${node.*} and ${run} are still references; all others are resolved */
     int64_t deadline_ms;   /* from the intent to the outcome */
     int64_t retries;       /* after a FAILED outcome; never after UNKNOWN */
+    int64_t backoff_ms;    /* before the first of them; doubles, up to LIMIT_BACKOFF_MS */
     int64_t
         retry_back; /* scope once: the word `retry` begins so many steps before this one, with what proves that it
                            may start; 0: with itself */
@@ -99,9 +100,19 @@ struct plan_phase {
     int64_t parallel; /* PHASE_NODES: how many nodes at once; 0: all */
     bool
         disruptive; /* from here on the service is touched: a failure pauses; before, the run just fails */
-    bool no_return;    /* the point of no return is inside */
-    bool takes_down;   /* its nodes are (or go) down while it runs: for the table of downtimes */
+    bool no_return;  /* the point of no return is inside */
+    bool takes_down; /* its nodes are (or go) down while it runs: for the table of downtimes */
+    bool
+        rests; /* before it nothing is half-way: a wave begins here, and the run may wait for a window */
     struct list steps; /* of struct plan_step */
+};
+
+/* Before this phase the run waits until so many people have approved. */
+struct plan_gate {
+    const char *name; /* unique: "canary", "wave 2" */
+    int64_t phase;
+    int64_t approvers;
+    int64_t timeout_ms; /* 0: the default of a pause */
 };
 
 struct plan_left_out {
@@ -130,13 +141,18 @@ struct plan {
     struct action
         *watch; /* with max_unavailable: what a node's agent looks at meanwhile (observe) */
     struct starts_spec *starts; /* no more starts than so many in a time; NULL: any */
-    struct list nodes;          /* of struct plan_node: name, vars, observed version */
-    struct list databases;      /* of struct plan_observed_database */
-    struct list node_sets;      /* of struct plan_node_set */
-    struct list hops;           /* of struct plan_hop */
-    struct list phases;         /* of struct plan_phase */
-    struct list left_out;       /* of struct plan_left_out */
-    struct strings proved;      /* sentences */
+    int64_t wave_ms, run_ms, pause_ms; /* deadlines; 0: none, and the default of a pause */
+    int64_t failures_nodes;    /* so many may be left behind before a failure stops the run */
+    int64_t failures_per_node; /* which failure counts a node as failed; 0: the first */
+    struct list gates;         /* of struct plan_gate, by phase */
+    struct list windows;       /* of struct window_spec; none: at any time */
+    struct list nodes;         /* of struct plan_node: name, vars, observed version */
+    struct list databases;     /* of struct plan_observed_database */
+    struct list node_sets;     /* of struct plan_node_set */
+    struct list hops;          /* of struct plan_hop */
+    struct list phases;        /* of struct plan_phase */
+    struct list left_out;      /* of struct plan_left_out */
+    struct strings proved;     /* sentences */
     struct strings warnings;
     struct strings notes; /* release notes that ask for an acknowledgement */
 };

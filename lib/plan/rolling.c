@@ -266,7 +266,9 @@ static void waves_of_hop(struct compiler *c, size_t hop)
     /* A hop that a node has passed starts nothing (way.c), so no node is down beside these waves. */
     w.budget = rolling_budget(c->cluster, c->node_count);
     find_units(&w, &up);
+    size_t canary_first = w.list.count;
     take_canary(&w);
+    size_t canary_end = w.list.count;
     if (rolling->waves == NULL) {
         take_by_size(&w, w.budget);
     } else if (rolling->waves->by == WAVES_BY_ZONE) {
@@ -283,7 +285,9 @@ static void waves_of_hop(struct compiler *c, size_t hop)
                                 .last = i + 1 == w.list.count,
                                 .parallel = wave->parallel,
                                 .soak_ms = rolling->soak_ms};
+        size_t begin = c->plan->phases.count;
         order_set(c, hop, &wave->members, &pieces);
+        halts_wave(c, begin, i >= canary_first && i < canary_end, pieces.last);
     }
 }
 

@@ -536,6 +536,16 @@ static const struct field extra_step_fields[] = {
      .type = SHAPE_BOOL,
      AT(extra_step, undo_looks),
      .help = "The undo looks by itself before it acts: it also runs where the step may not have."},
+    {.key = "retries",
+     .type = SHAPE_INT,
+     AT(extra_step, retries),
+     .max = LIMIT_ATTEMPTS - 1,
+     .help = "How often each of its actions is tried again by itself after it failed."},
+    {.key = "backoff",
+     .type = SHAPE_DURATION,
+     AT(extra_step, backoff_ms),
+     .max = LIMIT_BACKOFF_MS,
+     .help = "How long before the first of these retries; it doubles, up to 10m."},
 };
 static const struct shape extra_step_shape =
     SHAPE("extra step", extra_step, extra_step_fields, .help = "A step of the application's own.");

@@ -180,6 +180,106 @@ const struct shape starts_shape =
 static const char *const if_not_rolling_words[] = {"refuse", "all-at-once", NULL};
 static const char *const on_failure_words[] = {"pause", "abort", NULL};
 
+static const struct field deadlines_fields[] = {
+    {.key = "wave",
+     .type = SHAPE_DURATION,
+     AT(deadlines_spec, wave_ms),
+     .help = "How long a wave may take before the run pauses."},
+    {.key = "run",
+     .type = SHAPE_DURATION,
+     AT(deadlines_spec, run_ms),
+     .help = "How long a run may be at work before it pauses; waits and pauses do not count."},
+    {.key = "pause",
+     .type = SHAPE_DURATION,
+     AT(deadlines_spec, pause_ms),
+     .help = "After how long a paused run is told again, each time; default 15m."},
+};
+static const struct shape deadlines_shape =
+    SHAPE("deadlines", deadlines_spec, deadlines_fields,
+          .help = "They stop what is begun next, never what is under way.");
+
+static const struct field failures_fields[] = {
+    {.key = "nodes",
+     .type = SHAPE_AMOUNT,
+     AT(failures_spec, nodes),
+     .required = true,
+     .max = LIMIT_CLUSTER_NODES,
+     .help = "How many nodes may fail and be left behind before the run stops."},
+    {.key = "per_node",
+     .type = SHAPE_INT,
+     AT(failures_spec, per_node),
+     .min = 1,
+     .max = LIMIT_ATTEMPTS,
+     .fallback = 1,
+     .help = "Which failure at a node counts it as failed; earlier ones are tried again."},
+};
+static const struct shape failures_shape =
+    SHAPE("failures", failures_spec, failures_fields, .scalar = "nodes",
+          .help = "What may fail without stopping the run.");
+
+static const char *const gate_words[] = {"staged", "canary", "wave", NULL};
+
+static const struct field gate_fields[] = {
+    {.key = "after",
+     .type = SHAPE_ENUM,
+     AT(gate_spec, after),
+     .required = true,
+     .words = gate_words,
+     .help = "Where the run waits: when all is staged and nothing touched, after the canary, or "
+             "after each wave."},
+    {.key = "approvers",
+     .type = SHAPE_INT,
+     AT(gate_spec, approvers),
+     .min = 1,
+     .max = LIMIT_APPROVERS,
+     .fallback = 1,
+     .help = "How many different people have to approve."},
+    {.key = "timeout",
+     .type = SHAPE_DURATION,
+     AT(gate_spec, timeout_ms),
+     .help = "After how long it is told again, each time; default 15m. It never decides."},
+};
+static const struct shape gate_shape =
+    SHAPE("gate", gate_spec, gate_fields, .help = "A point at which people decide.");
+
+static const char *const day_words[] = {"mon", "tue", "wed", "thu", "fri", "sat", "sun", NULL};
+
+#define CLOCK_PATTERN "([01][0-9]|2[0-3]):[0-5][0-9]"
+#define CLOCK_HELP    "a time of the day like \"22:00\""
+
+static const struct field window_fields[] = {
+    {.key = "days",
+     .type = SHAPE_STRINGS,
+     AT(window_spec, days),
+     .scalar_ok = true,
+     .words = day_words,
+     .max = 7,
+     .help = "The days on which it begins; default: every day."},
+    {.key = "from",
+     .type = SHAPE_STRING,
+     AT(window_spec, from),
+     .required = true,
+     .pattern = CLOCK_PATTERN,
+     .pattern_help = CLOCK_HELP,
+     .help = "When it begins."},
+    {.key = "to",
+     .type = SHAPE_STRING,
+     AT(window_spec, to),
+     .required = true,
+     .pattern = CLOCK_PATTERN,
+     .pattern_help = CLOCK_HELP,
+     .help = "When it ends; at or before from: on the next day."},
+    {.key = "timezone",
+     .type = SHAPE_STRING,
+     AT(window_spec, timezone),
+     .pattern = "UTC|[+-](0[0-9]|1[0-4]):[0-5][0-9]",
+     .pattern_help = "UTC, or a fixed offset like \"+02:00\" (there is no summer time)",
+     .fallback_text = "UTC",
+     .help = "Of from, to and days: UTC, or a fixed offset; summer time is not followed."},
+};
+const struct shape window_shape =
+    SHAPE("window", window_spec, window_fields, .help = "When a run may begin something.");
+
 static const struct field strategy_fields[] = {
     {.key = "rolling", .type = SHAPE_OBJECT, AT(strategy_spec, rolling), .shape = &rolling_shape},
     {.key = "all_at_once",
@@ -201,6 +301,29 @@ static const struct field strategy_fields[] = {
      AT(strategy_spec, on_failure),
      .words = on_failure_words,
      .help = "What to do when a step fails: pause and ask, or abort."},
+    {.key = "deadlines",
+     .type = SHAPE_OBJECT,
+     AT(strategy_spec, deadlines),
+     .shape = &deadlines_shape},
+    {.key = "failures",
+     .type = SHAPE_OBJECT,
+     AT(strategy_spec, failures),
+     .scalar_ok = true,
+     .shape = &failures_shape},
+    {.key = "gates",
+     .type = SHAPE_LIST,
+     AT(strategy_spec, gates),
+     .scalar_ok = true,
+     .shape = &gate_shape,
+     .max = LIMIT_GATES,
+     .help = "Points at which people decide."},
+    {.key = "windows",
+     .type = SHAPE_LIST,
+     AT(strategy_spec, windows),
+     .scalar_ok = true,
+     .shape = &window_shape,
+     .max = LIMIT_WINDOWS,
+     .help = "When the run may begin a wave; outside it waits, and a wave that is begun ends."},
 };
 static const struct shape strategy_shape =
     SHAPE("strategy", strategy_spec, strategy_fields, .scalar = "all_at_once",

@@ -155,6 +155,8 @@ struct extra_step {
     const char *irreversible; /* why what it does cannot be undone; NULL: it can */
     struct list undo; /* of struct action: takes it back in a rollback; empty: nothing does */
     bool undo_looks;  /* `undo` looks before it acts: it may run where the step may not have */
+    int64_t retries;          /* after it failed, of each of its actions */
+    int64_t backoff_ms;       /* before the first of them; doubles */
 };
 
 enum mixed { MIXED_ALLOWED, MIXED_NEVER };
@@ -232,6 +234,30 @@ struct starts_spec { /* no more starts of the service than so many in a time, ov
 };
 enum on_failure { ON_FAILURE_PAUSE, ON_FAILURE_ABORT };
 enum if_not_rolling { IF_NOT_ROLLING_REFUSE, IF_NOT_ROLLING_ALL_AT_ONCE };
+/* How long a part of a run may take, before it pauses or is told again. 0: as long as it takes. */
+struct deadlines_spec {
+    int64_t wave_ms;  /* passed: nothing more is begun, the run pauses */
+    int64_t run_ms;   /* the same, of all that it is at work; waits and pauses do not count */
+    int64_t pause_ms; /* a paused run is told again each time */
+};
+/* What may fail without stopping a run. */
+struct failures_spec {
+    int64_t nodes;    /* an amount: so many may be left behind */
+    int64_t per_node; /* the failure at a node that counts it as failed: 1, or later ones */
+};
+enum gate_after { GATE_STAGED, GATE_CANARY, GATE_WAVE };
+struct gate_spec {
+    int after;          /* enum gate_after */
+    int64_t approvers;  /* so many different people */
+    int64_t timeout_ms; /* told again each time; it never decides */
+};
+/* When a run may begin something. */
+struct window_spec {
+    struct strings days;   /* mon … sun, those on which it begins; none: every day */
+    const char *from, *to; /* "22:00"; `to` at or before `from` is on the next day */
+    const char *timezone;  /* "UTC" or a fixed offset like "+02:00" */
+};
+extern const struct shape window_shape;
 struct strategy_spec {
     struct rolling_spec *rolling; /* NULL with all_at_once: */
     bool all_at_once;             /* `strategy: all-at-once` in short, or a mapping */
@@ -239,6 +265,10 @@ struct strategy_spec {
     struct starts_spec *starts;   /* NULL: as many as there are */
     int if_not_rolling;
     int on_failure;
+    struct deadlines_spec *deadlines;
+    struct failures_spec *failures;
+    struct list gates;   /* of struct gate_spec */
+    struct list windows; /* of struct window_spec */
 };
 
 enum backup_when { BACKUP_ALWAYS, BACKUP_LOSSY, BACKUP_NEVER };

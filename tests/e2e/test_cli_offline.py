@@ -181,7 +181,7 @@ def test_every_verb_has_help_with_an_example():
     listed = [line.strip() for line in lockstep("--help").stdout.splitlines() if line.startswith("  ")]
     verbs = ["validate", "plan", "apply", "status", "watch", "cluster list", "cluster get", "cluster history",
              "cluster diff", "node list", "node enroll", "history", "schema", "version compare", "version in",
-             "path", "abort", "retry", "db status", "db plan", "db up", "db down",
+             "path", "abort", "retry", "skip", "exclude", "rollback", "claim", "unclaim", "approve", "db status", "db plan", "db up", "db down",
              "db lock", "db backup", "db restore", "db drift", "db export-plan", "db retry", "db mark-applied", "db mark-reverted"]
     for verb in verbs:
         assert any(line.startswith(verb) for line in listed), verb

@@ -186,6 +186,13 @@ void rig_same_journal(const struct journal *a, const struct journal *b)
 
 /* ---- events ---- */
 
+const char *rig_live_again(void)
+{
+    rig.seen[0] = '\0';
+    live_again();
+    return rig.seen;
+}
+
 const char *rig_step(struct event event)
 {
     rig.seen[0] = '\0';

@@ -40,6 +40,8 @@ void rig_same_journal(const struct journal *a, const struct journal *b);
 
 /* Each answers the effects as text: records, SENDs, reminders and refusals; the other TELLs repeat the records. */
 const char *rig_step(struct event event);
+/* The machine dies and comes back by rig.now. */
+const char *rig_live_again(void);
 void rig_all_up(void);
 const char *rig_say(struct word_event word);
 const char *rig_word(enum word word); /* bob says it */
