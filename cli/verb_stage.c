@@ -52,7 +52,8 @@ const struct verb verb_stage = {
              "many newer ones are kept (keep_releases), or until --drop.\n"
              "\n"
              "--json: the lines of `apply`.\n",
-    .example = "  lockstep plan chat-prod.yaml -o up.json && lockstep stage up.json\n"
+    .example = "  lockstep stage chat-prod.yaml\n"
+               "  lockstep plan chat-prod.yaml -o up.json && lockstep stage up.json\n"
                "  lockstep apply up.json\n"
                "  lockstep stage --drop up.json\n",
     .options = stage_options,

@@ -200,7 +200,7 @@ const struct verb verb_version_in = {
 
 static void print_way(const struct context *c, const struct plan_way *way)
 {
-    bool why = args_flag(&c->args, "why");
+    bool why = args_flag(&c->args, "explain");
     int width = 0;
     for (size_t i = 0; i < way->releases.count; i++) {
         int len = (int)strlen(way->releases.items[i]);
@@ -260,12 +260,12 @@ static int path(struct context *c)
 static const struct option_spec path_options[] = {
     {"from", 0, "VERSION", "where the way starts"},
     {"to", 0, "VERSION", "where it ends"},
-    {"why", 0, NULL, "say beside each stop which rule asks for it"},
+    {"explain", 0, NULL, "say beside each stop which rule asks for it"},
 };
 
 const struct verb verb_path = {
     .name = "path",
-    .usage = "APPLICATION.yaml --from A --to B [--why]",
+    .usage = "APPLICATION.yaml --from A --to B [--explain]",
     .summary = "print the releases on the way from A to B",
     .about = "Prints the releases that an upgrade or a downgrade walks through, both ends "
              "included, one a\n"

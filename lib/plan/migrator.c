@@ -175,7 +175,8 @@ void phases_retire_migrators(struct compiler *c)
             add_nodes_phase(c, (int64_t)c->hop_count, "retire migrators", &one);
         struct plan_step *step = add_step(c, phase, "retire migrators", NULL, NULL, RETIRE_MS);
         struct retire_action *a = ARENA_NEW(c->arena, struct retire_action);
-        *a = (struct retire_action){migrators_layout(c), c->app->layout->keep_releases};
+        *a = (struct retire_action){.layout = migrators_layout(c),
+                                    .keep_releases = c->app->layout->keep_releases};
         step->action->retire = a;
     }
 }

@@ -150,7 +150,7 @@ def test_path_prints_one_release_a_line(tmp_path):
 
 def test_path_says_why_and_what_is_missing():
     spec = str(SPECS / "good" / "dataminer.yaml")
-    done = lockstep("path", spec, "--from", "9.6.0", "--to", "10.3.4", "--why")
+    done = lockstep("path", spec, "--from", "9.6.0", "--to", "10.3.4", "--explain")
     assert done.stderr == ""
     assert done.stdout == (
         "9.6.0\n"

@@ -145,7 +145,7 @@ static const char *part(enum plan_part which)
     struct buf b;
     plan_part_of(&w.arena, &w.plan, which, &plan);
     buf_init(&b, &w.arena, 65536);
-    plan_render(&plan, SHA("7f3a"), 120, &w.arena, &b);
+    plan_render(&plan, SHA("7f3a"), 120, NULL, &w.arena, &b);
     buf_printf(&b, "%s\n", plan_part_words(&w.arena, &plan));
     return buf_text(&b);
 }
