@@ -18,6 +18,7 @@ struct waiting {
     struct step_key key;      /* SEND */
     int64_t deadline_ms;      /* SEND */
     uint32_t known;           /* SEND */
+    struct step_key last;     /* SEND */
     enum rollout_state state; /* STATE */
     char *why;                /* STATE; owned */
     size_t events;            /* TELL: of the log, up to here */

@@ -85,6 +85,7 @@ static void carry_out_one(struct run *run, const struct effect *effect)
         struct waiting *w = wait_for(run, WAITING_SEND, run->last_number);
         w->key = effect->key;
         w->known = effect->known;
+        w->last = effect->last;
         w->deadline_ms = effect->deadline_ms;
         break;
     }
@@ -144,6 +145,7 @@ static void instruct(struct run *run, const struct waiting *w)
                 .key = {.phase = w->key.phase, .step = w->key.step, .attempt = w->key.attempt},
                 .fence = c->fence,
                 .known = w->known,
+                .last = {.phase = w->last.phase, .step = w->last.step, .attempt = w->last.attempt},
                 .cluster = run->cluster,
                 .name = plan_step_at(&run->plan, w->key.phase, w->key.step)->name,
                 .state_name = run->state_name,
@@ -591,6 +593,13 @@ void runs_ended(struct controller *c, const char *place, const struct wire_repor
                                   .key = key,
                                   .outcome = &report->outcome});
     } else if (run == NULL && is_over(c, report->key.run)) {
+        sessions_forget_run(c, report->key.run);
+    }
+}
+
+void runs_busy(struct controller *c, const struct wire_report *report)
+{
+    if (runs_find(c, report->key.run) == NULL && is_over(c, report->key.run)) {
         sessions_forget_run(c, report->key.run);
     }
 }

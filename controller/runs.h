@@ -31,6 +31,8 @@ const char *runs_why(struct controller *c, const char *id);
 /* What happens to the runs. */
 void runs_durable(struct controller *c, uint64_t number);
 void runs_ended(struct controller *c, const char *place, const struct wire_report *report);
+/* It holds a step that has not ended, perhaps of a run that has. */
+void runs_busy(struct controller *c, const struct wire_report *report);
 void runs_progress(struct controller *c, const char *place, const struct wire_report *report);
 /* An agent says whether the service runs that a run asked it to watch. */
 void runs_serving(struct controller *c, const char *place, const struct wire_report *report);

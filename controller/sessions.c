@@ -158,6 +158,8 @@ static void take_report(struct controller *c, const char *place, const struct wi
         runs_serving(c, place, report);
         break;
     case WIRE_REPORT_BUSY:
+        runs_busy(c, report);
+        break;
     case WIRE_REPORT_HEARTBEAT:
     case WIRE_REPORT_HELLO:
         break;
@@ -320,7 +322,7 @@ bool sessions_send(struct controller *c, const char *place, const struct wire_or
 
 void sessions_forget_run(struct controller *c, const char *run)
 {
-    struct wire_order order = {.type = WIRE_ORDER_FORGET};
+    struct wire_order order = {.type = WIRE_ORDER_FORGET, .fence = c->fence};
     if (wire_run_from(run, order.run, NULL) < 0) {
         return; /* no run of ours has such a name */
     }

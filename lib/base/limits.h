@@ -42,6 +42,7 @@
 #define LIMIT_FACTS_BYTES        (256 * 1024)       /* what an observation finds, as JSON */
 #define LIMIT_AGENT_INSTRUCTIONS 64                 /* under way at once on one place */
 #define LIMIT_AGENT_OUTCOMES     4096               /* remembered by one place */
+#define LIMIT_AGENT_RUNS_OVER    4                  /* … of runs that are over */
 #define LIMIT_EFFECTS            64                 /* one call of a machine; then "more" */
 
 /* Work. */

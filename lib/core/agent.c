@@ -150,10 +150,11 @@ static void answer(const struct entry *entry, struct agent_effects *out)
     }
 }
 
-static void set_refusal(struct agent_machine *m, int code, int64_t now_ms)
+static void set_answer(struct agent_machine *m, enum outcome_status status, int code,
+                       int64_t now_ms)
 {
     m->refusal = (struct outcome){
-        .status = OUTCOME_FAILED,
+        .status = status,
         .code = code,
         .message = m->text,
         .started_ms = now_ms,
@@ -168,7 +169,15 @@ static void refuse_fence(struct agent_machine *m, const struct agent_event *even
              "the instruction carries fence %llu, and this place has seen %llu: another controller "
              "has taken over",
              (unsigned long long)event->fence, (unsigned long long)m->fence);
-    set_refusal(m, E_DENIED, event->now_ms);
+    set_answer(m, OUTCOME_FAILED, E_DENIED, event->now_ms);
+    add(out, AGENT_EFFECT_REPORT, &event->key)->outcome = &m->refusal;
+}
+
+static void refuse_over(struct agent_machine *m, const struct agent_event *event,
+                        struct agent_effects *out)
+{
+    snprintf(m->text, sizeof(m->text), "it was not begun: run %s is over", event->key.run);
+    set_answer(m, OUTCOME_FAILED, E_CANCELLED, event->now_ms);
     add(out, AGENT_EFFECT_REPORT, &event->key)->outcome = &m->refusal;
 }
 
@@ -187,14 +196,66 @@ static bool make_room(struct agent_machine *m, const struct agent_event *event,
     return true;
 }
 
+/* What the controller has as DONE from here is not remembered: this journal is new, or an older copy of itself. */
+static bool went_back(const struct agent_machine *m, const struct agent_event *event)
+{
+    struct instruction_key last = event->key;
+    last.phase = event->last.phase;
+    last.step = event->last.step;
+    last.attempt = event->last.attempt;
+    return last.attempt > 0 && !agent_table_remembers(&m->table, &last);
+}
+
+/* True: it ended UNKNOWN, for whether it has begun before nobody here knows. */
+static bool doubt(struct agent_machine *m, const struct agent_event *event, struct entry *entry,
+                  struct agent_effects *out)
+{
+    assert(entry->state != INSTRUCTION_ENDED);
+    if (!event->once || !went_back(m, event) || agent_table_doubted(entry)) {
+        return false;
+    }
+    snprintf(m->text, sizeof(m->text),
+             "it may or may not have run: this place does not remember step %u.%u, which it has "
+             "reported as done; its state directory is new, or an older copy; look at what it "
+             "changes, then retry",
+             (unsigned)event->last.phase, (unsigned)event->last.step);
+    set_answer(m, OUTCOME_UNKNOWN, E_UNKNOWN, event->now_ms);
+    end(m, entry, &m->refusal, event->now_ms, out);
+    return true;
+}
+
+static void act(struct agent_machine *m, struct entry *entry, int64_t now_ms,
+                struct agent_effects *out);
+
+/* A key that is known is answered; what was LOST is begun, for now it is asked for. */
+static void repeated(struct agent_machine *m, const struct agent_event *event, struct entry *entry,
+                     struct agent_effects *out)
+{
+    bool lost = entry->state == INSTRUCTION_LOST;
+    if (event->fence < m->fence) {
+        if (lost) {
+            refuse_fence(m, event, out);
+        } else {
+            answer(entry, out);
+        }
+        return;
+    }
+    raise_fence(m, event->fence, event->now_ms, out);
+    agent_table_asked(entry, event->fence, event->known);
+    if (!lost) {
+        answer(entry, out);
+    } else if (!doubt(m, event, entry, out)) {
+        act(m, entry, event->now_ms, out);
+    }
+}
+
 static void instruction(struct agent_machine *m, const struct agent_event *event,
                         struct agent_effects *out)
 {
     assert(event->key.run[sizeof(event->key.run) - 1] == '\0');
     struct entry *known = agent_table_find(&m->table, &event->key);
     if (known != NULL) {
-        raise_fence(m, event->fence, event->now_ms, out);
-        answer(known, out);
+        repeated(m, event, known, out);
         return;
     }
     if (event->fence < m->fence) {
@@ -202,26 +263,34 @@ static void instruction(struct agent_machine *m, const struct agent_event *event
         return;
     }
     raise_fence(m, event->fence, event->now_ms, out);
+    const struct run *run = agent_table_run(&m->table, event->key.run);
+    if (run != NULL && run->over_fence >= MAX(event->fence, 1)) {
+        refuse_over(m, event, out);
+        return;
+    }
     if (!make_room(m, event, out)) {
         /* Not remembered: it would be refused again until the controller forgets a run. */
         snprintf(m->text, sizeof(m->text),
                  "this place remembers %d steps already, the limit, of runs that have not ended",
                  LIMIT_AGENT_OUTCOMES);
-        set_refusal(m, E_LIMIT, event->now_ms);
+        set_answer(m, OUTCOME_FAILED, E_LIMIT, event->now_ms);
         add(out, AGENT_EFFECT_REPORT, &event->key)->outcome = &m->refusal;
         return;
     }
     bool full = m->table.under_way >= LIMIT_AGENT_INSTRUCTIONS;
     struct entry *entry = agent_table_add(&m->table, &event->key);
-    entry->known = event->known;
+    agent_table_asked(entry, event->fence, event->known);
     if (full) {
         /* Remembered: the same words coming twice must not act the second time. */
         snprintf(m->text, sizeof(m->text),
                  "%d steps are under way at this place already, the limit; try again when some "
                  "have ended",
                  LIMIT_AGENT_INSTRUCTIONS);
-        set_refusal(m, E_LIMIT, event->now_ms);
+        set_answer(m, OUTCOME_FAILED, E_LIMIT, event->now_ms);
         end(m, entry, &m->refusal, event->now_ms, out);
+        return;
+    }
+    if (doubt(m, event, entry, out)) {
         return;
     }
     struct agent_effect *e = add_record(m, out, AGENT_RECORD_INTENT, &event->key, event->now_ms);
@@ -237,7 +306,7 @@ static void cancel(struct agent_machine *m, struct entry *entry, int64_t now_ms,
                    struct agent_effects *out)
 {
     snprintf(m->text, sizeof(m->text), "it was not begun: run %s is over", entry->key.run);
-    set_refusal(m, E_CANCELLED, now_ms);
+    set_answer(m, OUTCOME_FAILED, E_CANCELLED, now_ms);
     end(m, entry, &m->refusal, now_ms, out);
 }
 
@@ -248,8 +317,13 @@ static void act(struct agent_machine *m, struct entry *entry, int64_t now_ms,
     assert(entry->number == 0);
     bool waited = entry->state == INSTRUCTION_WAITING;
     entry->attached = false;
-    if (entry->run->forget) {
+    if (entry->run->over_fence >= MAX(entry->fence, 1)) {
         cancel(m, entry, now_ms, out);
+        return;
+    }
+    if (!entry->asked) {
+        entry->state = INSTRUCTION_LOST;
+        m->released = true; /* what waited for it need not */
         return;
     }
     if (agent_table_acting(entry) != NULL) {
@@ -328,7 +402,8 @@ static void replay(struct agent_machine *m, const struct agent_record *record)
     case AGENT_RECORD_INTENT:
         if (agent_table_find(&m->table, &record->key) == NULL) {
             entry = agent_table_add(&m->table, &record->key);
-            entry->known = record->known;
+            agent_table_asked(entry, record->fence, record->known);
+            entry->asked = false;
             entry->state = INSTRUCTION_ACTING;
             entry->attached = true;
         }
@@ -341,6 +416,13 @@ static void replay(struct agent_machine *m, const struct agent_record *record)
         if (entry->state != INSTRUCTION_ENDED) {
             agent_table_end(&m->table, entry, &record->outcome);
             agent_table_settle(entry);
+        }
+        break;
+    case AGENT_RECORD_OVER:
+        run = agent_table_run(&m->table, record->key.run);
+        if (run != NULL) {
+            run->over_fence = MAX(run->over_fence, record->fence);
+            run->over_recorded = true;
         }
         break;
     case AGENT_RECORD_FORGET:
@@ -377,9 +459,12 @@ static bool is_open(const struct entry *e)
     return e->state == INSTRUCTION_ACTING && e->attached;
 }
 
+/* Who asks on for a run that is over asks by instruction. */
 static bool is_reportable(const struct entry *e)
 {
-    return e->state == INSTRUCTION_ENDED && e->number == 0;
+    bool over = e->run->over_fence >= MAX(e->fence, 1);
+    return !over &&
+           (e->state == INSTRUCTION_LOST || (e->state == INSTRUCTION_ENDED && e->number == 0));
 }
 
 /* The earliest open attempt of a step is looked for; later ones wait for it. */
@@ -427,24 +512,58 @@ static bool work(struct agent_machine *m, int64_t now_ms, struct agent_effects *
     return false;
 }
 
-/* Runs that were to be forgotten while something was under way. Not in the step that reported their last outcome: its
- * strings are lent until the next one. */
+static bool record_over(struct agent_machine *m, struct run *run, int64_t now_ms,
+                        struct agent_effects *out)
+{
+    if (!agent_run_is_over(run) || run->open > 0 || run->over_recorded) {
+        return false;
+    }
+    run->over_recorded = true;
+    struct instruction_key key = {0};
+    memcpy(key.run, run->id, sizeof(key.run));
+    add_record(m, out, AGENT_RECORD_OVER, &key, now_ms)->record.fence = run->over_fence;
+    return true;
+}
+
+/* Runs whose end was told while something was under way, and those that have been over for long enough. Not in the step
+ * that reported their last outcome: its strings are lent until the next one. */
 static void sweep(struct agent_machine *m, int64_t now_ms, struct agent_effects *out)
 {
-    struct run *next;
-    for (struct run *run = m->table.first; run != NULL; run = next) {
-        next = run->next;
-        if (run->forget && run->open == 0) {
-            forget(m, run, now_ms, out);
+    size_t over = 0;
+    for (struct run *run = m->table.first; run != NULL; run = run->next) {
+        if (record_over(m, run, now_ms, out)) {
             return;
         }
+        over += agent_run_is_over(run) && run->over_recorded ? 1 : 0;
     }
+    if (over > LIMIT_AGENT_RUNS_OVER) {
+        struct run *oldest = agent_table_oldest(&m->table, "");
+        assert(oldest != NULL && agent_run_is_over(oldest));
+        forget(m, oldest, now_ms, out);
+    }
+}
+
+/* The word of a controller that has a successor here already is nobody's. */
+static void run_over(struct agent_machine *m, const struct agent_event *event,
+                     struct agent_effects *out)
+{
+    if (event->fence < m->fence) {
+        return;
+    }
+    raise_fence(m, event->fence, event->now_ms, out);
+    struct run *run = agent_table_run(&m->table, event->key.run);
+    if (run == NULL) {
+        return;
+    }
+    run->over_recorded = run->over_recorded && agent_run_is_over(run);
+    run->over_fence = MAX(run->over_fence, event->fence);
+    record_over(m, run, event->now_ms, out);
+    m->released = true; /* what was LOST is cancelled */
 }
 
 static void take(struct agent_machine *m, const struct agent_event *event,
                  struct agent_effects *out)
 {
-    struct run *run;
     assert(m->live || event->type == AGENT_EVENT_REPLAY || event->type == AGENT_EVENT_RESUME);
     switch (event->type) {
     case AGENT_EVENT_REPLAY:
@@ -476,12 +595,7 @@ static void take(struct agent_machine *m, const struct agent_event *event,
         m->report = m->table.first != NULL ? m->table.first->first : NULL;
         break;
     case AGENT_EVENT_FORGET:
-        run = agent_table_run(&m->table, event->key.run);
-        if (run != NULL && run->open == 0) {
-            forget(m, run, event->now_ms, out);
-        } else if (run != NULL) {
-            run->forget = true;
-        }
+        run_over(m, event, out);
         break;
     }
 }

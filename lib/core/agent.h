@@ -5,17 +5,26 @@
  *   one instruction:
  *
  *               INSTRUCTION            intent durable           worker ended
- *     (none) ───────────────> INTENDED ──────────────> ACTING ───────────────> ENDED ──forget──> (none)
- *                 │                                       ^                       │
- *                 └ same key again: answered, not acted    │ after a restart:      │ outcome durable, then reported;
- *                                                           └ the shell finds the   │ reported again whenever asked
- *                                                             worker again, or its  v
- *                                                             result, or neither
+ *     (none) ───────────────> INTENDED ──────────────> ACTING ───────────────> ENDED ──its run is over──> (none)
+ *                 │                                     │  ^                     ^ │
+ *                 └ same key again: answered, not acted │  │ same key again      │ │ outcome durable, then reported;
+ *                                     after a restart   v  │                     │ v reported again whenever asked
+ *                       neither worker nor result:     LOST ──its run is over────┘
  *
  * Once means: for one key (run, phase.step, attempt) the shell is asked to act at most once per life, and after a
  * restart it is asked to *look* (effect ATTACH) before anything else. An instruction with a fence below the highest one
  * seen is refused, and the refusal is an outcome too: it is reported, not remembered, for the same key may come again
  * from who holds the new fence. What is known already is answered truly whatever the fence.
+ *
+ * Nothing is begun from the journal alone. It may be an older copy of itself, and say that something is under way which
+ * ended long ago; so what is found neither alive nor ended is LOST until a controller asks for it in this life. An
+ * instruction names the last step of its run that the controller has as DONE from this place. A place that does not
+ * remember that one has lost its memory: of what could be doubled it says UNKNOWN, and acts when a person, who looked,
+ * says retry. Everything else looks before it acts.
+ *
+ * A run that is over is remembered for a while (LIMIT_AGENT_RUNS_OVER of them): who said so may have been a controller
+ * whose successor this place has not met yet, and that one asks on. It is answered from memory, and what is new to this
+ * place is begun, for its fence is higher than the one that the end was told with.
  *
  * Another attempt of a step whose earlier attempt is still ACTING here WAITS for it: it takes over its DONE or its
  * UNKNOWN, and acts only after its FAILED. So no two attempts of one step ever run side by side, and a step that is
@@ -48,6 +57,7 @@ enum agent_instruction_state {
     INSTRUCTION_INTENDED, /* waits for the intent to be durable */
     INSTRUCTION_WAITING,  /* waits for the end of an earlier attempt of the same step */
     INSTRUCTION_ACTING, /* waits for the worker's end; its deadline is the controller's business */
+    INSTRUCTION_LOST,   /* neither worker nor result: waits to be asked for, or for its run's end */
     INSTRUCTION_ENDED,  /* waits to be forgotten with its run */
 };
 
@@ -56,14 +66,19 @@ enum agent_record_type {
     AGENT_RECORD_FENCE,
     AGENT_RECORD_INTENT,
     AGENT_RECORD_OUTCOME,
+    AGENT_RECORD_OVER, /* the controller with this fence has the run's end; its files may go */
     AGENT_RECORD_FORGET
+};
+/* A step of a run at this place. */
+struct agent_step_key {
+    uint32_t phase, step, attempt; /* attempt 0: none */
 };
 struct agent_record {
     enum agent_record_type type;
     int64_t at_ms;
-    uint64_t fence;             /* FENCE: the new highest */
+    uint64_t fence;             /* FENCE: the new highest; INTENT, OVER: whose word it is */
     uint32_t known;             /* INTENT */
-    struct instruction_key key; /* INTENT, OUTCOME; FORGET: run only */
+    struct instruction_key key; /* INTENT, OUTCOME; OVER, FORGET: run only */
     struct outcome outcome;     /* OUTCOME; strings borrowed */
 };
 
@@ -71,13 +86,13 @@ enum agent_event_type {
     AGENT_EVENT_REPLAY, /* a record of an earlier life */
     AGENT_EVENT_RESUME, /* all are replayed (none in a first life; it comes in every life, before all below):
                                 unfinished intents are ATTACHed */
-    AGENT_EVENT_INSTRUCTION, /* key, fence, known */
+    AGENT_EVENT_INSTRUCTION, /* key, fence, known, last, once */
     AGENT_EVENT_DURABLE,     /* records up to `number` are durable */
     AGENT_EVENT_ACTED,       /* the worker of key ended, or was found ended: outcome */
-    AGENT_EVENT_LOST, /* ATTACH found neither worker nor result; `once` says whether acting again could double it */
-    AGENT_EVENT_FENCE, /* the controller's welcome: fence */
-    AGENT_EVENT_CONNECTED, /* to the controller: everything that ended and was not forgotten is reported again */
-    AGENT_EVENT_FORGET, /* the controller has the run's end durable: what acts may end, nothing of it begins */
+    AGENT_EVENT_LOST,        /* ATTACH found neither worker nor result; once */
+    AGENT_EVENT_FENCE,       /* the controller's welcome: fence */
+    AGENT_EVENT_CONNECTED, /* to the controller: all of runs that are not over is reported again */
+    AGENT_EVENT_FORGET, /* the controller with `fence` has the run's end durable: what acts may end, nothing of it begins */
 };
 struct agent_event {
     enum agent_event_type type;
@@ -86,9 +101,11 @@ struct agent_event {
     struct instruction_key key;
     uint64_t fence;
     uint32_t known; /* INSTRUCTION: attempts up to it are not taken over */
+    struct agent_step_key
+        last; /* INSTRUCTION: of its run, the last DONE that the controller has from here */
     uint64_t number;
     const struct outcome *outcome;
-    bool once;
+    bool once; /* INSTRUCTION, LOST: acting again could double it */
 };
 
 enum agent_effect_type {
@@ -96,7 +113,7 @@ enum agent_effect_type {
     AGENT_EFFECT_ACT,    /* start the worker for key: its intent is durable */
     AGENT_EFFECT_ATTACH, /* look for a worker or a result of an earlier life; answer ACTED or LOST */
     AGENT_EFFECT_REPORT, /* tell the controller the outcome of key (it is durable) */
-    AGENT_EFFECT_BUSY, /* tell the controller that key is under way (an answer to a repeated instruction) */
+    AGENT_EFFECT_BUSY,   /* tell the controller that key is under way, or LOST */
 };
 struct agent_effect {
     enum agent_effect_type type;
@@ -115,8 +132,8 @@ struct agent_effects {
 struct agent_machine;
 
 /* Owns copies of the outcomes' strings (bounded: the message by LIMIT_ERROR_BYTES, the log keeps its last
- * LIMIT_LOG_TAIL_BYTES, facts that are longer are left out; LIMIT_AGENT_OUTCOMES keys are remembered; the oldest
- * ended run's go first, with a FORGET record). Memory comes from the arena given here and, per run, from arenas inside. */
+ * LIMIT_LOG_TAIL_BYTES, facts that are longer are left out; LIMIT_AGENT_OUTCOMES keys are remembered; those of runs that
+ * are over go first, then the oldest ended run's, with a FORGET record). Memory comes from the arena given here and, per run, from arenas inside. */
 struct agent_machine *agent_new(struct arena *arena);
 void agent_free(struct agent_machine *m); /* gives back the inner arenas */
 

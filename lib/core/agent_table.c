@@ -74,16 +74,47 @@ const struct entry *agent_table_heir_of(const struct entry *entry, bool waited)
     return unknown ? before : NULL;
 }
 
+bool agent_table_remembers(const struct agent_table *t, const struct instruction_key *key)
+{
+    const struct entry *e = agent_table_find(t, key);
+    return e != NULL && e->state == INSTRUCTION_ENDED && e->outcome.status == OUTCOME_DONE;
+}
+
+bool agent_table_doubted(const struct entry *entry)
+{
+    for (const struct entry *e = entry->run->first; e != NULL; e = e->next) {
+        if (e->state == INSTRUCTION_ENDED && same_step(e, entry) &&
+            e->outcome.status == OUTCOME_UNKNOWN) {
+            return true;
+        }
+    }
+    return false;
+}
+
 struct entry *agent_table_released(const struct agent_table *t)
 {
     for (struct run *run = t->first; run != NULL; run = run->next) {
         for (struct entry *e = run->open > 0 ? run->first : NULL; e != NULL; e = e->next) {
-            if (e->state == INSTRUCTION_WAITING && agent_table_acting(e) == NULL) {
+            if ((e->state == INSTRUCTION_WAITING && agent_table_acting(e) == NULL) ||
+                (e->state == INSTRUCTION_LOST && agent_run_is_over(run))) {
                 return e;
             }
         }
     }
     return NULL;
+}
+
+bool agent_run_is_over(const struct run *run)
+{
+    return run->over_fence != 0 && run->over_fence >= run->fence;
+}
+
+void agent_table_asked(struct entry *entry, uint64_t fence, uint32_t known)
+{
+    entry->asked = true;
+    entry->known = known;
+    entry->fence = fence;
+    entry->run->fence = MAX(entry->run->fence, fence);
 }
 
 static struct run *add_run(struct agent_table *t, const char *id)
@@ -121,7 +152,6 @@ struct entry *agent_table_add(struct agent_table *t, const struct instruction_ke
     run->last = e;
     run->entries++;
     run->open++;
-    run->forget = false; /* who instructs for a run has not ended it */
     t->entries++;
     t->under_way++;
     return e;
@@ -185,10 +215,15 @@ void agent_table_drop(struct agent_table *t, struct run *run)
 
 struct run *agent_table_oldest(const struct agent_table *t, const char *but)
 {
+    struct run *any = NULL;
     for (struct run *run = t->first; run != NULL; run = run->next) {
-        if (run->open == 0 && strcmp(run->id, but) != 0) {
+        if (run->open > 0 || strcmp(run->id, but) == 0) {
+            continue;
+        }
+        if (agent_run_is_over(run)) {
             return run;
         }
+        any = any != NULL ? any : run;
     }
-    return NULL;
+    return any;
 }

@@ -185,6 +185,7 @@ static void send(struct rollout *r, uint32_t slot, struct effects *out)
     e->after = p->after;
     e->key = walk_key(&r->walk, slot);
     e->known = walk_heard(&r->walk, slot);
+    e->last = p->last;
     e->deadline_ms = p->deadline_ms;
 }
 

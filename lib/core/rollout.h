@@ -209,6 +209,8 @@ struct effect {
     struct step_key key; /* SEND, TELL */
     uint32_t
         known; /* SEND: the last attempt that is known to be DONE: it is repeated, not answered from; 0: none */
+    struct step_key
+        last; /* SEND: the last step of the run that is known to be DONE there; attempt 0: none */
     int64_t deadline_ms; /* SEND: wall clock */
     enum tell_type tell;
     enum rollout_state state;   /* TELL_STATE */

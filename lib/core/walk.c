@@ -558,6 +558,7 @@ bool walk_note_outcome(struct walk *w, const struct step_key *key, const struct 
     switch (outcome->status) {
     case OUTCOME_DONE:
         is_done(p, step_of(w, p->step));
+        p->last = *key;
         if (walk_phase(w)->scope == PHASE_ONCE) {
             w->heard[p->step] = p->attempt;
         }

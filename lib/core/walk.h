@@ -33,6 +33,8 @@ struct place {
     int64_t deadline_ms;
     uint32_t failures; /* that no retry of its own was left for */
     uint64_t after;    /* the intent's record in this life; 0: an earlier one */
+    struct step_key
+        last; /* of all the run: the last that is known to be DONE here; attempt 0: none */
     bool up;
     bool sent;     /* a SEND was emitted in this life */
     bool bad;      /* stops the run: counted in walk.bad */

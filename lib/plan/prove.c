@@ -157,7 +157,11 @@ static bool prove_strangers(struct compiler *c, size_t hop, const struct hop_dat
 static bool goes_with_the_hop(struct compiler *c, const struct hop_state *h,
                               const struct hop_database *db, const char **ret_why)
 {
-    size_t against = h->direction == DIRECTION_DOWN ? db->way.up_count : db->way.down_count;
+    bool down = h->direction == DIRECTION_DOWN;
+    size_t against = down ? db->way.up_count : db->way.down_count;
+    if (db->external != NULL && db->tool != NULL && db->down != down) {
+        against = (size_t)(down ? db->count_to - db->count_from : db->count_from - db->count_to);
+    }
     if (against == 0) {
         return true;
     }
@@ -165,8 +169,7 @@ static bool goes_with_the_hop(struct compiler *c, const struct hop_state *h,
         c->arena,
         "database %s is not where a release left it: %zu migration%s must go %s on the way to %s, "
         "and rolling would start nodes before them",
-        db->app->name, against, against == 1 ? "" : "s",
-        h->direction == DIRECTION_DOWN ? "up" : "down", h->to);
+        db->app->name, against, against == 1 ? "" : "s", down ? "up" : "down", h->to);
     return false;
 }
 

@@ -111,6 +111,13 @@ void wire_instruction_to(struct arena *arena, const struct wire_instruction *ins
     ret->deadline_ms = instruction->deadline_ms;
     ret->left_ms = instruction->left_ms;
     ret->known = instruction->known;
+    if (instruction->last.attempt != 0) {
+        ret->last = ARENA_NEW(arena, Lockstep__V1__Key);
+        lockstep__v1__key__init(ret->last);
+        ret->last->phase = instruction->last.phase;
+        ret->last->step = instruction->last.step;
+        ret->last->attempt = instruction->last.attempt;
+    }
 }
 
 int wire_instruction_from(const Lockstep__V1__Instruction *instruction,
@@ -129,6 +136,11 @@ int wire_instruction_from(const Lockstep__V1__Instruction *instruction,
         .left_ms = instruction->left_ms,
         .known = instruction->known,
     };
+    if (instruction->last != NULL) {
+        read.last = (struct agent_step_key){.phase = instruction->last->phase,
+                                            .step = instruction->last->step,
+                                            .attempt = instruction->last->attempt};
+    }
     int err = wire_key_from(instruction->key, &read.key, e);
     if (err == 0) {
         *ret = read;
@@ -327,6 +339,7 @@ int wire_order_pack(struct arena *arena, const struct wire_order *order, struct 
     case WIRE_ORDER_FORGET:
         assert(order->run[AGENT_RUN_BYTES - 1] == '\0');
         forget.run = (char *)(uintptr_t)order->run;
+        forget.fence = order->fence;
         message.order_case = LOCKSTEP__V1__AGENT_ORDER__ORDER_FORGET;
         message.forget = &forget;
         break;
@@ -362,6 +375,7 @@ static int read_order(const Lockstep__V1__AgentOrder *m, struct wire_order *ret,
         ret->state_name = m->observe->state_name;
     } else if (m->order_case == LOCKSTEP__V1__AGENT_ORDER__ORDER_FORGET) {
         ret->type = WIRE_ORDER_FORGET;
+        ret->fence = m->forget->fence;
         err = wire_run_from(m->forget->run, ret->run, e);
     } else if (m->order_case == LOCKSTEP__V1__AGENT_ORDER__ORDER_WATCH) {
         ret->type = WIRE_ORDER_WATCH;

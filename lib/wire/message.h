@@ -18,6 +18,8 @@ struct wire_instruction {
     const char *state_name;
     struct bytes action; /* canonical JSON */
     uint32_t known;      /* attempts up to it are not taken over: see lib/core/agent.h */
+    struct agent_step_key
+        last;            /* of its run, the last DONE that the controller has from the place */
     int64_t left_ms;     /* on the way to a place: how long the controller will still wait */
     int64_t deadline_ms; /* at the place: the same by its own clock, Unix milliseconds */
 };
@@ -57,7 +59,7 @@ enum wire_order_type {
 };
 struct wire_order {
     enum wire_order_type type;
-    uint64_t fence;        /* WELCOME */
+    uint64_t fence;        /* WELCOME, FORGET */
     uint32_t heartbeat_ms; /* WELCOME */
     struct wire_instruction instruction;
     uint64_t id;                      /* OBSERVE */
@@ -85,7 +87,7 @@ void wire_outcome_to(struct arena *arena, const struct outcome *outcome,
 int wire_outcome_from(const Lockstep__V1__Outcome *outcome, struct outcome *ret, struct error *e);
 void wire_key_to(const struct instruction_key *key, Lockstep__V1__Key *ret); /* borrows key->run */
 int wire_key_from(const Lockstep__V1__Key *key, struct instruction_key *ret, struct error *e);
-/* `ret->key` must point at a Key for the call. */
+/* `ret->key` must point at a Key for the call; the last step's comes from the arena. */
 void wire_instruction_to(struct arena *arena, const struct wire_instruction *instruction,
                          Lockstep__V1__Instruction *ret);
 int wire_instruction_from(const Lockstep__V1__Instruction *instruction,

@@ -224,6 +224,7 @@ int wire_place_record_pack(struct arena *arena, const struct agent_record *recor
     Lockstep__V1__Key key = LOCKSTEP__V1__KEY__INIT;
     Lockstep__V1__Instruction intent = {.key = &key};
     Lockstep__V1__Ended ended = LOCKSTEP__V1__ENDED__INIT;
+    Lockstep__V1__PlaceOver over = LOCKSTEP__V1__PLACE_OVER__INIT;
     Lockstep__V1__Outcome outcome;
     message.version = WIRE_RECORD_VERSION;
     message.at_ms = record->at_ms;
@@ -249,6 +250,13 @@ int wire_place_record_pack(struct arena *arena, const struct agent_record *recor
         ended.outcome = &outcome;
         message.record_case = LOCKSTEP__V1__PLACE_RECORD__RECORD_OUTCOME;
         message.outcome = &ended;
+        break;
+    case AGENT_RECORD_OVER:
+        assert(record->key.run[AGENT_RUN_BYTES - 1] == '\0');
+        over.run = (char *)(uintptr_t)record->key.run;
+        over.fence = record->fence;
+        message.record_case = LOCKSTEP__V1__PLACE_RECORD__RECORD_OVER;
+        message.over = &over;
         break;
     case AGENT_RECORD_FORGET:
         assert(record->key.run[AGENT_RUN_BYTES - 1] == '\0');
@@ -284,6 +292,11 @@ static int read_place_record(const Lockstep__V1__PlaceRecord *m, struct agent_re
         ret->type = AGENT_RECORD_OUTCOME;
         err = wire_key_from(m->outcome->key, &ret->key, e);
         return err == 0 ? wire_outcome_from(m->outcome->outcome, &ret->outcome, e) : err;
+    }
+    if (m->record_case == LOCKSTEP__V1__PLACE_RECORD__RECORD_OVER) {
+        ret->type = AGENT_RECORD_OVER;
+        ret->fence = m->over->fence;
+        return wire_run_from(m->over->run, ret->key.run, e);
     }
     if (m->record_case == LOCKSTEP__V1__PLACE_RECORD__RECORD_FORGET) {
         ret->type = AGENT_RECORD_FORGET;

@@ -6,7 +6,8 @@
 
 #include "tests/sim/sim.h"
 
-#define PERSON_MS 30000 /* until somebody looks */
+#define PERSON_MS         30000 /* until somebody looks */
+#define HALF_DONE_RECORDS 45    /* of the first run: behind the migrations, before its end */
 
 static struct effects effects;
 
@@ -33,6 +34,14 @@ static void look_later(struct sim *s, int64_t in_ms)
 
 /* ---- effects ---- */
 
+static void script_crash(struct sim *s, uint32_t controller)
+{
+    controller_crash(s, controller, 3000);
+    for (uint32_t i = 0; s->script.and_agents && i < s->scenario.node_count; i++) {
+        place_crash(s, i, 2000);
+    }
+}
+
 static bool keep_record(struct sim *s, uint32_t controller, const struct effect *effect)
 {
     struct sim_controller *c = &s->controllers[controller];
@@ -46,17 +55,36 @@ static bool keep_record(struct sim *s, uint32_t controller, const struct effect 
         controller_crash(s, controller, 20000);
         return false;
     }
+    bool last = ++s->counts.controller_records == s->script.controller_at;
+    if (last && !s->script.after) {
+        script_crash(s, controller);
+        return false;
+    }
     journal_add(s, &c->journal, packed);
     c->marks = arena_grow(&s->arena, c->marks, c->journal.count - 1, &c->marks_capacity,
                           sizeof(*c->marks));
     c->marks[c->journal.count - 1] =
-        (struct sim_mark){effect->record.type, effect->record.key, effect->record.state};
+        (struct sim_mark){effect->record.type, effect->record.key, effect->record.state,
+                          effect->record.outcome.status};
     s->coverage->records++;
     if (effect->number != c->journal.count) {
         violate(s, RULE_REPLAY, "record %zu of the journal calls itself %llu", c->journal.count,
                 (unsigned long long)effect->number);
     }
     check_record(s, controller, &effect->record);
+    if (last) {
+        c->journal.durable = c->journal.count;
+        script_crash(s, controller);
+        return false;
+    }
+    if (s->scenario.kind == KIND_FINISH_HALF_DONE && c->run == 0 &&
+        c->journal.count == HALF_DONE_RECORDS) {
+        later(s, 1, HAPPEN_WORDS);
+    }
+    if (faults_due(s, FAULT_WORDS_AT_RECORD, 0)) {
+        struct event_in_queue *words = later(s, 0, HAPPEN_WORDS);
+        words->number = 1 + chance(s, 7);
+    }
     if (faults_due(s, FAULT_CONTROLLER_CRASH_AT_RECORD, 0)) {
         controller_crash(s, controller, 1000 + (int64_t)chance(s, 20000));
         return false;
@@ -91,7 +119,8 @@ static void instruct(struct sim *s, uint32_t controller, const struct held_send 
         .instruction = {
             .key = {.phase = h->key.phase, .step = h->key.step, .attempt = h->key.attempt},
             .fence = c->fence,
-            .known = s->sabotage == SABOTAGE_KNOWN_NOT_SENT ? 0 : h->known,
+            .known = h->known,
+            .last = {.phase = h->last.phase, .step = h->last.step, .attempt = h->last.attempt},
             .cluster = "sim",
             .name = "step",
             .state_name = "sim.shelf",
@@ -104,7 +133,8 @@ static void instruct(struct sim *s, uint32_t controller, const struct held_send 
 static void hold_send(struct sim *s, uint32_t controller, const struct effect *effect)
 {
     struct sim_controller *c = &s->controllers[controller];
-    struct held_send h = {effect->after, effect->key, effect->known, effect->deadline_ms};
+    struct held_send h = {effect->after, effect->key, effect->known, effect->last,
+                          effect->deadline_ms};
     if (h.after <= c->journal.durable || s->sabotage == SABOTAGE_SEND_BEFORE_DURABLE) {
         instruct(s, controller, &h);
         return;
@@ -199,6 +229,18 @@ static bool carry_out(struct sim *s, uint32_t controller, const struct effect *e
     return true;
 }
 
+/* One word at once, or two: what the bits of `number` say, in an order that nobody would choose. */
+void controller_words(struct sim *s, uint64_t number)
+{
+    controller_word(s, (number & 1) != 0 ? WORD_RETRY : WORD_ABORT);
+    if ((number & 2) != 0) {
+        controller_word(s, (number & 1) != 0 ? WORD_ABORT : WORD_RETRY);
+    }
+    if ((number & 4) != 0) {
+        controller_word(s, WORD_RETRY);
+    }
+}
+
 void controller_event(struct sim *s, uint32_t controller, struct event event)
 {
     struct sim_controller *c = &s->controllers[controller];
@@ -209,6 +251,7 @@ void controller_event(struct sim *s, uint32_t controller, struct event event)
     event.now_ms = wall_ms(s);
     do {
         rollout_step(c->rollout, &event, &effects);
+        check_bounds(s, controller, &effects);
         event.type = EVENT_MORE;
         for (size_t i = 0; i < effects.count; i++) {
             if (!carry_out(s, controller, &effects.items[i]) || c->life != life || s->failed) {
@@ -223,6 +266,14 @@ void controller_event(struct sim *s, uint32_t controller, struct event event)
 }
 
 /* ---- durable ---- */
+
+static void tell_over(struct sim *s, uint32_t controller, uint32_t place, const char *run)
+{
+    struct wire_order order = {.type = WIRE_ORDER_FORGET,
+                               .fence = s->controllers[controller].fence};
+    memcpy(order.run, run, sizeof(order.run));
+    send_order(s, controller, place, &order);
+}
 
 static void end_run(struct sim *s, uint32_t controller, enum rollout_state state)
 {
@@ -239,9 +290,7 @@ static void end_run(struct sim *s, uint32_t controller, enum rollout_state state
         return;
     }
     for (uint32_t i = 0; i < s->place_count; i++) {
-        struct wire_order order = {.type = WIRE_ORDER_FORGET};
-        memcpy(order.run, run->id, sizeof(order.run));
-        send_order(s, controller, i, &order);
+        tell_over(s, controller, i, run->id);
     }
 }
 
@@ -334,11 +383,12 @@ void controller_report(struct sim *s, uint32_t controller, uint32_t place,
         return;
     }
     int run = run_by_id(s, report->key.run);
-    if (report->type != WIRE_REPORT_ENDED || run < 0) {
+    bool ended = report->type == WIRE_REPORT_ENDED;
+    if ((!ended && report->type != WIRE_REPORT_BUSY) || run < 0) {
         return;
     }
     bool mine = (uint32_t)run == c->run || s->sabotage == SABOTAGE_REPORTS_OF_ANY_RUN;
-    if (mine && !c->run_over) {
+    if (mine && !c->run_over && ended) {
         struct event event = {.type = EVENT_OUTCOME, .outcome = &report->outcome};
         event.key = (struct step_key){.phase = report->key.phase,
                                       .step = report->key.step,
@@ -349,17 +399,13 @@ void controller_report(struct sim *s, uint32_t controller, uint32_t place,
         }
         controller_event(s, controller, event);
         if (s->sabotage == SABOTAGE_FORGET_TOO_EARLY && percent(s, 10)) {
-            struct wire_order order = {.type = WIRE_ORDER_FORGET};
-            memcpy(order.run, report->key.run, sizeof(order.run));
-            send_order(s, controller, place, &order);
+            tell_over(s, controller, place, report->key.run);
         }
         return;
     }
     bool over = (uint32_t)run < c->run || ((uint32_t)run == c->run && c->run_over);
     if (over && s->sabotage != SABOTAGE_NEVER_FORGET) {
-        struct wire_order order = {.type = WIRE_ORDER_FORGET};
-        memcpy(order.run, report->key.run, sizeof(order.run));
-        send_order(s, controller, place, &order);
+        tell_over(s, controller, place, report->key.run);
     }
 }
 
@@ -459,17 +505,39 @@ static void drop_memory(struct sim *s, uint32_t controller)
     }
 }
 
-void controller_crash(struct sim *s, uint32_t controller, int64_t back_in_ms)
+static bool has_ended(const struct sim_controller *c)
+{
+    for (size_t i = 0; i < c->journal.count; i++) {
+        if (c->marks[i].type == RECORD_STATE && rollout_state_is_end(c->marks[i].state)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void crash(struct sim *s, uint32_t controller, int64_t back_in_ms, bool lost_fsync)
 {
     struct sim_controller *c = &s->controllers[controller];
     if (!c->up) {
         return;
     }
-    trace(s, "controller %u dies", (unsigned)c->generation);
+    trace(s, "controller %u dies%s", (unsigned)c->generation,
+          lost_fsync ? ", and its disk had not kept what it said it had" : "");
     drop_memory(s, controller);
-    journal_crash(s, &c->journal, s->sabotage == SABOTAGE_CONTROLLER_FSYNC_LIES);
+    journal_crash(s, &c->journal, lost_fsync);
+    c->run_over = c->run_over && (!lost_fsync || s->run_count == 0 || has_ended(c));
     place_crash(s, c->executor, back_in_ms);
     later(s, back_in_ms + 1, HAPPEN_CONTROLLER_START)->controller = controller;
+}
+
+void controller_crash(struct sim *s, uint32_t controller, int64_t back_in_ms)
+{
+    crash(s, controller, back_in_ms, false);
+}
+
+void controller_lose_fsync(struct sim *s, uint32_t controller, int64_t back_in_ms)
+{
+    crash(s, controller, back_in_ms, true);
 }
 
 /* A copy of its disk goes on elsewhere: its journals as far as they are durable, none of its processes. */
@@ -538,6 +606,13 @@ void controller_word(struct sim *s, enum word word)
     trace(s, "the operator says %s", word_name(word));
     s->coverage->retries_of_operator += word == WORD_RETRY ? 1 : 0;
     s->coverage->aborts_of_operator += word == WORD_ABORT ? 1 : 0;
-    controller_event(s, s->now_controller,
-                     (struct event){.type = EVENT_WORD, .word = {.word = word, .who = "bob"}});
+    const struct plan *plan = &run_of(s, c)->plan;
+    struct word_event said = {.word = word, .who = "bob", .force = s->calm};
+    if (word == WORD_EXCLUDE) {
+        said.place = LIST_AT(&plan->nodes, struct plan_node, chance(s, plan->nodes.count))->name;
+    }
+    if (!s->calm && percent(s, 20)) {
+        said.who = "carol";
+    }
+    controller_event(s, s->now_controller, (struct event){.type = EVENT_WORD, .word = said});
 }

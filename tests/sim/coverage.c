@@ -8,10 +8,11 @@
 static const struct {
     enum rollout_state from, to;
 } rollout_edges[] = {
-    {ROLLOUT_READY, ROLLOUT_RUNNING},    {ROLLOUT_RUNNING, ROLLOUT_PAUSED},
-    {ROLLOUT_RUNNING, ROLLOUT_ABORTING}, {ROLLOUT_RUNNING, ROLLOUT_SUCCEEDED},
-    {ROLLOUT_RUNNING, ROLLOUT_FAILED},   {ROLLOUT_PAUSED, ROLLOUT_RUNNING},
-    {ROLLOUT_PAUSED, ROLLOUT_ABORTING},  {ROLLOUT_ABORTING, ROLLOUT_ABORTED},
+    {ROLLOUT_READY, ROLLOUT_RUNNING},      {ROLLOUT_RUNNING, ROLLOUT_PAUSED},
+    {ROLLOUT_RUNNING, ROLLOUT_ABORTING},   {ROLLOUT_RUNNING, ROLLOUT_SUCCEEDED},
+    {ROLLOUT_RUNNING, ROLLOUT_FAILED},     {ROLLOUT_PAUSED, ROLLOUT_RUNNING},
+    {ROLLOUT_PAUSED, ROLLOUT_ABORTING},    {ROLLOUT_ABORTING, ROLLOUT_ABORTED},
+    {ROLLOUT_RUNNING, ROLLOUT_INCOMPLETE},
 };
 static const char *const step_names[] = {"waiting", "under way", "done", "failed", "unknown"};
 static const struct {
@@ -40,6 +41,7 @@ enum agent_answer {
     ANSWER_OUTCOME_DONE,
     ANSWER_OUTCOME_FAILED,
     ANSWER_OUTCOME_UNKNOWN,
+    ANSWER_OVER,
     ANSWER_FORGET,
     ANSWER_ACT,
     ANSWER_ATTACH,
@@ -48,9 +50,9 @@ enum agent_answer {
     ANSWER_BUSY,
 };
 static const char *const answers[] = {
-    "record fence",   "record intent",  "record DONE", "record FAILED",
-    "record UNKNOWN", "record forget",  "act",         "attach",
-    "report",         "report: denied", "busy"};
+    "record fence",   "record intent", "record DONE",    "record FAILED",
+    "record UNKNOWN", "record over",   "record forget",  "act",
+    "attach",         "report",        "report: denied", "busy"};
 static const struct {
     enum agent_event_type event;
     enum agent_answer answer;
@@ -66,12 +68,17 @@ static const struct {
     {AGENT_EVENT_ACTED, ANSWER_OUTCOME_DONE},
     {AGENT_EVENT_ACTED, ANSWER_OUTCOME_FAILED},
     {AGENT_EVENT_ACTED, ANSWER_OUTCOME_UNKNOWN},
-    {AGENT_EVENT_ACTED, ANSWER_ACT}, /* what waited for an earlier attempt */
-    {AGENT_EVENT_LOST, ANSWER_ACT},
+    {AGENT_EVENT_ACTED, ANSWER_ACT},       /* what waited for an earlier attempt */
+    {AGENT_EVENT_INSTRUCTION, ANSWER_ACT}, /* what was LOST is asked for */
+    {AGENT_EVENT_INSTRUCTION,
+     ANSWER_OUTCOME_UNKNOWN},             /* it was `once`, and the journal went back */
+    {AGENT_EVENT_CONNECTED, ANSWER_BUSY}, /* LOST */
+    {AGENT_EVENT_LOST, ANSWER_ACT},       /* asked for while it was looked for */
     {AGENT_EVENT_LOST, ANSWER_OUTCOME_UNKNOWN},
     {AGENT_EVENT_FENCE, ANSWER_FENCE},
     {AGENT_EVENT_CONNECTED, ANSWER_REPORT},
-    {AGENT_EVENT_FORGET, ANSWER_FORGET},
+    {AGENT_EVENT_FORGET, ANSWER_OVER},
+    {AGENT_EVENT_FORGET, ANSWER_OUTCOME_FAILED}, /* LOST, of a run that is over */
 };
 
 void coverage_rollout(struct sim *s, enum rollout_state from, enum rollout_state to)
@@ -91,6 +98,8 @@ static enum agent_answer answer_of_record(const struct agent_record *r)
         return ANSWER_FENCE;
     case AGENT_RECORD_INTENT:
         return ANSWER_INTENT;
+    case AGENT_RECORD_OVER:
+        return ANSWER_OVER;
     case AGENT_RECORD_FORGET:
         return ANSWER_FORGET;
     case AGENT_RECORD_OUTCOME:

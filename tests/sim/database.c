@@ -56,6 +56,7 @@ static void set_effect(struct sim *s, const struct sim_worker *w, size_t item, b
                 on ? "up" : "down");
     }
     d->effect[item] = on;
+    s->counts.items++;
     trace(s, "      %s is %s", s->scenario.items[item], on ? "up" : "down");
     check_nodes(s, "a migration");
 }

@@ -14,6 +14,7 @@ const char *fault_name(enum fault_kind kind)
         [FAULT_CONTROLLER_HANG] = "controller hang",
         [FAULT_CONTROLLER_FROZEN] = "controller frozen, successor",
         [FAULT_CONTROLLER_DISK_FULL] = "controller disk full",
+        [FAULT_CONTROLLER_LOST_FSYNC] = "controller crash, lost fsync",
         [FAULT_PLACE_CRASH] = "agent crash",
         [FAULT_PLACE_CRASH_AT_RECORD] = "agent crash at a record",
         [FAULT_PLACE_REBOOT] = "node reboot",
@@ -22,6 +23,7 @@ const char *fault_name(enum fault_kind kind)
         [FAULT_PLACE_OLD_JOURNAL] = "agent with an old journal",
         [FAULT_PLACE_DISK_FULL] = "agent disk full",
         [FAULT_SERVICE_DIES] = "service dies",
+        [FAULT_PLACE_LOST_FSYNC] = "node reboot, lost fsync",
         [FAULT_PARTITION] = "partition",
         [FAULT_HALF_OPEN] = "half-open stream",
         [FAULT_BREAK] = "broken stream",
@@ -38,6 +40,13 @@ const char *fault_name(enum fault_kind kind)
         [FAULT_ACTION_KILLED] = "worker killed",
         [FAULT_WORD_ABORT] = "abort",
         [FAULT_WORD_RETRY] = "retry",
+        [FAULT_WORD_SKIP] = "skip",
+        [FAULT_WORD_EXCLUDE] = "exclude",
+        [FAULT_WORD_ROLLBACK] = "rollback",
+        [FAULT_WORD_CLAIM] = "claim",
+        [FAULT_WORD_UNCLAIM] = "unclaim",
+        [FAULT_WORD_APPROVE] = "approve",
+        [FAULT_WORDS_AT_RECORD] = "contradictory words at a record",
     };
     return names[kind];
 }
@@ -52,7 +61,7 @@ void faults_make(struct sim *s)
     for (size_t i = 0; i < s->fault_count; i++) {
         struct fault *f = &s->faults[i];
         f->kind = (enum fault_kind)(chance_of(c) % FAULT_KINDS);
-        f->kind = one_kind ? only : f->kind;
+        f->kind = s->only >= 0 ? (enum fault_kind)s->only : one_kind ? only : f->kind;
         f->at_ms = (int64_t)(chance_of(c) % (chance_of(c) % 2 == 0 ? 30000 : FAULTS_WITHIN_MS));
         f->place = chance_of(c);
         f->length_ms = 100 + (int64_t)(chance_of(c) % (chance_of(c) % 2 == 0 ? 5000 : 90000));
@@ -75,7 +84,8 @@ bool faults_due(struct sim *s, enum fault_kind kind, uint32_t place)
 {
     for (size_t i = 0; i < s->fault_count; i++) {
         struct fault *f = &s->faults[i];
-        bool here = kind == FAULT_CONTROLLER_CRASH_AT_RECORD || place_of_fault(s, f) == place;
+        bool here = kind == FAULT_CONTROLLER_CRASH_AT_RECORD || kind == FAULT_WORDS_AT_RECORD ||
+                    place_of_fault(s, f) == place;
         if (!f->pending || f->over || f->kind != kind || !here) {
             continue;
         }
@@ -98,8 +108,9 @@ static void silence(struct sim *s, uint32_t place, bool both)
     e->place = place;
 }
 
-/* What a machine remembers is gone, or is old; what it promised to remember with it. */
-static void restore(struct sim *s, uint32_t place, bool old)
+/* What a machine remembers is gone (`kept` 0), or is older by less than `kept` records; what it promised to remember with
+ * it. */
+static void restore(struct sim *s, uint32_t place, uint64_t kept)
 {
     struct sim_place *p = &s->places[place];
     if (!p->node) {
@@ -108,8 +119,10 @@ static void restore(struct sim *s, uint32_t place, bool old)
     place_reboot(s, place, 5000);
     p->tainted = true;
     p->workers = NULL;
-    p->journal.count = old ? chance(s, p->journal.count + 1) : 0;
+    uint64_t lost = chance(s, kept);
+    p->journal.count = kept == 0 ? 0 : p->journal.count - MIN(lost, p->journal.count);
     p->journal.durable = p->journal.count;
+    p->unheard = remembers_what_was_heard(s, place);
     s->nodes[place].denied = false;
     s->nodes[place].permitted = -1;
 }
@@ -136,6 +149,9 @@ static void controller_faults(struct sim *s, const struct fault *f)
     case FAULT_CONTROLLER_DISK_FULL:
         c->disk_full = true;
         break;
+    case FAULT_CONTROLLER_LOST_FSYNC:
+        controller_lose_fsync(s, s->now_controller, f->length_ms);
+        break;
     default:
         break;
     }
@@ -160,10 +176,13 @@ static void place_faults(struct sim *s, const struct fault *f)
         p->hangs_until_ms = s->now_ms + f->length_ms;
         break;
     case FAULT_PLACE_EMPTY_DISK:
-        restore(s, place, false);
+        restore(s, place, 0);
         break;
     case FAULT_PLACE_OLD_JOURNAL:
-        restore(s, place, true);
+        restore(s, place, p->journal.count + 1);
+        break;
+    case FAULT_PLACE_LOST_FSYNC:
+        restore(s, place, 4);
         break;
     case FAULT_PLACE_DISK_FULL:
         p->disk_full = true;
@@ -213,22 +232,32 @@ static void world_faults(struct sim *s, const struct fault *f)
     case FAULT_DATABASE_SLOW:
         s->database.slow_until_ms = until;
         break;
-    case FAULT_WORD_ABORT:
-        controller_word(s, WORD_ABORT);
-        break;
-    case FAULT_WORD_RETRY:
-        controller_word(s, WORD_RETRY);
-        break;
     default:
         break;
+    }
+}
+
+static void word_faults(struct sim *s, const struct fault *f)
+{
+    static const struct {
+        enum fault_kind kind;
+        enum word word;
+    } words[] = {{FAULT_WORD_ABORT, WORD_ABORT},       {FAULT_WORD_RETRY, WORD_RETRY},
+                 {FAULT_WORD_SKIP, WORD_SKIP},         {FAULT_WORD_EXCLUDE, WORD_EXCLUDE},
+                 {FAULT_WORD_ROLLBACK, WORD_ROLLBACK}, {FAULT_WORD_CLAIM, WORD_CLAIM},
+                 {FAULT_WORD_UNCLAIM, WORD_UNCLAIM},   {FAULT_WORD_APPROVE, WORD_APPROVE}};
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        if (words[i].kind == f->kind) {
+            controller_word(s, words[i].word);
+        }
     }
 }
 
 static bool waits_for_a_moment(enum fault_kind kind)
 {
     return kind == FAULT_CONTROLLER_CRASH_AT_RECORD || kind == FAULT_PLACE_CRASH_AT_RECORD ||
-           kind == FAULT_BREAK || kind == FAULT_ACTION_FAILS || kind == FAULT_ACTION_HANGS ||
-           kind == FAULT_ACTION_KILLED;
+           kind == FAULT_WORDS_AT_RECORD || kind == FAULT_BREAK || kind == FAULT_ACTION_FAILS ||
+           kind == FAULT_ACTION_HANGS || kind == FAULT_ACTION_KILLED;
 }
 
 void faults_happen(struct sim *s, size_t number)
@@ -247,6 +276,7 @@ void faults_happen(struct sim *s, size_t number)
     controller_faults(s, f);
     place_faults(s, f);
     world_faults(s, f);
+    word_faults(s, f);
     if (f->kind == FAULT_DATABASE_RESTART || f->kind == FAULT_PLACE_DISK_FULL ||
         f->kind == FAULT_SERVICE_DIES || f->kind == FAULT_CONTROLLER_DISK_FULL) {
         struct event_in_queue *e = later(s, f->length_ms, HAPPEN_FAULT);

@@ -13,7 +13,7 @@ const char *rule_name(enum rule rule)
 {
     static const char *const names[RULES] = {
         [RULE_ONCE_ITEM] = "once: no migration's effect twice",
-        [RULE_ONCE_COMMAND] = "once: a once command starts once for an intent",
+        [RULE_ONCE_COMMAND] = "once: a once command starts once for an attempt",
         [RULE_ONCE_STEP] = "once: no step beside itself or after it was done",
         [RULE_ONCE_MIGRATOR] = "once: one migrator at a time",
         [RULE_FENCED] = "fenced: nothing of an older controller takes effect",
@@ -29,7 +29,11 @@ const char *rule_name(enum rule rule)
         [RULE_RETRY] = "answered: retry leads out of a pause",
         [RULE_LOCKS] = "owned: an ended run leaves no lock",
         [RULE_STOPS] = "answered: a run that is over begins nothing any more",
+        [RULE_ASKED] = "evidence: a place begins nothing from its journal alone",
         [RULE_WHOLE] = "whole: what succeeded is as the plan said",
+        [RULE_RELEASE_KEPT] = "whole: the release before stays on the disk",
+        [RULE_DEADLINE] = "answered: every state has a deadline",
+        [RULE_BOUNDED] = "bounded: effects, attempts, memory",
         [RULE_MACHINE] = "a machine's own assertion",
     };
     return names[rule];
@@ -100,7 +104,8 @@ static bool phase_done(const struct sim *s, struct sim_run *run, uint32_t phase)
     for (uint32_t step = 0; step < p->steps.count; step++) {
         const struct plan_step *ps = plan_step_at(&run->plan, phase, step);
         if (p->scope == PHASE_ONCE) {
-            if (!truth_of(run, phase, step, place_named(s, run, ps->on))->done) {
+            const struct truth *t = truth_of(run, phase, step, place_named(s, run, ps->on));
+            if (!t->done && !t->skipped) {
                 return false;
             }
             continue;
@@ -108,7 +113,9 @@ static bool phase_done(const struct sim *s, struct sim_run *run, uint32_t phase)
         const struct strings *nodes =
             &LIST_AT(&run->plan.node_sets, struct plan_node_set, p->node_set)->nodes;
         for (size_t i = 0; i < nodes->count; i++) {
-            if (!truth_of(run, phase, step, place_named(s, run, nodes->items[i]))->done) {
+            uint32_t place = place_named(s, run, nodes->items[i]);
+            const struct truth *t = truth_of(run, phase, step, place);
+            if (!t->done && !t->skipped && !run->excluded[MIN(place, (uint32_t)SIM_NODES_MAX)]) {
                 return false;
             }
         }
@@ -161,9 +168,57 @@ static void check_barrier(struct sim *s, struct sim_run *run, const struct sim_w
     }
 }
 
+/* Of the present run. A copy that was made after that is not known to be one: the window of agent.h. */
+bool remembers_what_was_heard(struct sim *s, uint32_t place)
+{
+    const struct sim_controller *c = &s->controllers[s->now_controller];
+    const struct sim_mark *last = NULL;
+    for (size_t i = 0; i < c->journal.durable; i++) {
+        const struct sim_mark *m = &c->marks[i];
+        bool here = m->type == RECORD_OUTCOME && m->key.place == key_place(s, place);
+        last = here && m->status == OUTCOME_DONE ? m : last;
+    }
+    if (last == NULL || s->run_count == 0) {
+        return true;
+    }
+    const struct sim_journal *j = &s->places[place].journal;
+    for (size_t i = 0; i < j->count; i++) {
+        struct agent_record r = {0};
+        struct wire_instruction in = {0};
+        struct error e = {0};
+        if (wire_place_record_unpack(&s->scratch, j->items[i], &r, &in, &e) == 0 &&
+            r.type == AGENT_RECORD_OUTCOME && strcmp(r.key.run, s->runs[c->run].id) == 0 &&
+            r.key.phase == last->key.phase && r.key.step == last->key.step &&
+            r.key.attempt == last->key.attempt) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_once(struct sim *s, const struct sim_worker *w)
+{
+    const struct sim_place *p = &s->places[w->place];
+    struct truth *t = truth_of_worker(s, w);
+    if (!worker_once(w)) {
+        return;
+    }
+    s->coverage->checks[RULE_ONCE_COMMAND]++;
+    s->counts.commands++;
+    /* An executor on another machine knows nothing of this one. */
+    bool elsewhere = !p->node && s->now_controller == 1;
+    bool again = w->begun || (t->begun == w->key.attempt && !elsewhere);
+    if (again && !p->unheard) {
+        violate(s, RULE_ONCE_COMMAND, "place %u starts %u.%u.%u again, which must start once",
+                (unsigned)w->place, w->key.phase, w->key.step, w->key.attempt);
+    }
+    t->begun = w->key.attempt;
+}
+
 void check_begun(struct sim *s, const struct sim_worker *w)
 {
     struct sim_run *run = &s->runs[w->run];
+    check_once(s, w);
     int64_t back = plan_step_at(&run->plan, w->key.phase, w->key.step)->retry_back;
     for (int64_t i = 1; i <= back; i++) {
         uint32_t step = w->key.step - (uint32_t)i;
@@ -185,8 +240,13 @@ void check_act(struct sim *s, struct sim_worker *w)
     const struct truth *t = truth_of_worker(s, w);
     check_barrier(s, run, w);
     s->coverage->checks[RULE_STOPS]++;
-    if (p->told_over[w->run]) {
+    if (p->told_over[w->run] >= w->fence) {
         violate(s, RULE_STOPS, "place %u begins %u.%u.%u of %s, and knows that it is over",
+                (unsigned)w->place, w->key.phase, w->key.step, w->key.attempt, run->id);
+    }
+    s->coverage->checks[RULE_ASKED]++;
+    if (w->asked != p->life + 1) {
+        violate(s, RULE_ASKED, "place %u begins %u.%u.%u of %s, and nobody asked since it started",
                 (unsigned)w->place, w->key.phase, w->key.step, w->key.attempt, run->id);
     }
     s->coverage->checks[RULE_ONCE_STEP]++;
@@ -292,10 +352,29 @@ static void check_budget(struct sim *s, struct sim_controller *c, const struct r
     }
 }
 
+static void note_word(struct sim *s, struct sim_controller *c, const struct record *record)
+{
+    struct sim_run *run = &s->runs[c->run];
+    uint32_t place = MIN(record->key.place, (uint32_t)SIM_NODES_MAX);
+    if (record->word == WORD_SKIP) {
+        truth_of(run, record->key.phase, record->key.step, place)->skipped = true;
+        run->skipped[place] = true;
+        const struct plan_phase *phase = plan_phase_at(&run->plan, record->key.phase);
+        bool last = record->key.step + 1 == phase->steps.count;
+        c->middle[place] = c->middle[place] && !last;
+    }
+    if (record->word == WORD_EXCLUDE) {
+        run->excluded[place] = true;
+    }
+}
+
 void check_record(struct sim *s, uint32_t controller, const struct record *record)
 {
     struct sim_controller *c = &s->controllers[controller];
     check_budget(s, c, record);
+    if (record->type == RECORD_WORD) {
+        note_word(s, c, record);
+    }
     if (record->type != RECORD_OUTCOME || record->outcome.status != OUTCOME_DONE) {
         return;
     }
@@ -396,12 +475,60 @@ void check_parallel(struct sim *s, uint32_t controller)
     }
 }
 
+/* ---- bounds ---- */
+
+void check_bounds(struct sim *s, uint32_t controller, const struct effects *out)
+{
+    const struct rollout *r = s->controllers[controller].rollout;
+    s->coverage->checks[RULE_BOUNDED]++;
+    if (out->count > LIMIT_EFFECTS) {
+        violate(s, RULE_BOUNDED, "%zu effects of one step", out->count);
+    }
+    for (size_t i = 0; i < out->count; i++) {
+        const struct effect *e = &out->items[i];
+        bool attempt =
+            e->type == EFFECT_SEND && (e->key.attempt < 1 || e->key.attempt > LIMIT_ATTEMPTS);
+        bool text = e->text != NULL && strlen(e->text) >= LIMIT_ERROR_BYTES;
+        if (attempt || text) {
+            violate(s, RULE_BOUNDED, "attempt %u, a text of %zu bytes", e->key.attempt,
+                    e->text != NULL ? strlen(e->text) : 0);
+        }
+    }
+    enum rollout_state state = rollout_state(r);
+    bool waits = state == ROLLOUT_PAUSED || rollout_under_way(r) > 0;
+    s->coverage->checks[RULE_DEADLINE]++;
+    if (!out->more && waits && !rollout_state_is_end(state) && rollout_deadline(r) == INT64_MAX) {
+        violate(s, RULE_DEADLINE, "the run is %s, and waits for ever", rollout_state_name(state));
+    }
+}
+
+void check_place_bounds(struct sim *s, uint32_t place, const struct agent_effects *out)
+{
+    const struct agent_machine *m = s->places[place].machine;
+    s->coverage->checks[RULE_BOUNDED]++;
+    if (out->count > LIMIT_EFFECTS || agent_remembered(m) > LIMIT_AGENT_OUTCOMES ||
+        agent_under_way(m) > LIMIT_AGENT_INSTRUCTIONS) {
+        violate(s, RULE_BOUNDED, "place %u: %zu effects, %zu keys, %zu under way", (unsigned)place,
+                out->count, agent_remembered(m), agent_under_way(m));
+    }
+}
+
+void check_release_kept(struct sim *s, uint32_t place)
+{
+    const struct sim_node *n = &s->nodes[place];
+    s->coverage->checks[RULE_RELEASE_KEPT]++;
+    if (n->had >= 0 && n->installed != n->had && (n->staged & (1U << n->had)) == 0) {
+        violate(s, RULE_RELEASE_KEPT,
+                "node %u has lost the release that it had, and the run goes on", (unsigned)place);
+    }
+}
+
 /* ---- ends ---- */
 
 void check_run_end(struct sim *s, struct sim_run *run, enum rollout_state state)
 {
     trace(s, "run %s has ended: %s", run->id, rollout_state_name(state));
-    if (state != ROLLOUT_SUCCEEDED) {
+    if (state != ROLLOUT_SUCCEEDED && state != ROLLOUT_INCOMPLETE) {
         return;
     }
     s->coverage->checks[RULE_WHOLE]++;
@@ -419,7 +546,8 @@ void check_run_end(struct sim *s, struct sim_run *run, enum rollout_state state)
         const struct sim_node *n = &s->nodes[i];
         bool runs = n->runs == (int)run->to || n->boots == (int)run->to || n->died;
         bool denied = n->denied;
-        if (!s->places[i].tainted && (n->installed != (int)run->to || !runs || denied)) {
+        bool exempt = s->places[i].tainted || run->excluded[i] || run->skipped[i];
+        if (!exempt && (n->installed != (int)run->to || !runs || denied)) {
             violate(s, RULE_WHOLE, "the run succeeded, and node %zu has %d installed, runs %d%s", i,
                     n->installed, n->runs, denied ? ", denied" : "");
         }

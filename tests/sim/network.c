@@ -39,6 +39,18 @@ static void travel(struct sim *s, enum happening what, uint32_t controller, uint
     s->coverage->messages++;
 }
 
+/* The message is lost, and the stream with it. */
+static bool breaks(struct sim *s, uint32_t place)
+{
+    bool lost = ++s->counts.messages == s->script.message_at;
+    if (!lost && !faults_due(s, FAULT_BREAK, place)) {
+        return false;
+    }
+    s->coverage->lost++;
+    network_break(s, place);
+    return true;
+}
+
 void send_order(struct sim *s, uint32_t controller, uint32_t place, const struct wire_order *order)
 {
     struct sim_controller *c = &s->controllers[controller];
@@ -56,9 +68,7 @@ void send_order(struct sim *s, uint32_t controller, uint32_t place, const struct
         s->coverage->lost++;
         return; /* nobody is there any more, and it has not noticed */
     }
-    if (faults_due(s, FAULT_BREAK, place)) {
-        s->coverage->lost++;
-        network_break(s, place);
+    if (breaks(s, place)) {
         return;
     }
     struct bytes bytes = bytes_copy(s, packed);
@@ -84,9 +94,7 @@ void send_report(struct sim *s, uint32_t place, const struct wire_report *report
         s->coverage->lost++;
         return;
     }
-    if (faults_due(s, FAULT_BREAK, place)) {
-        s->coverage->lost++;
-        network_break(s, place);
+    if (breaks(s, place)) {
         return;
     }
     struct bytes bytes = bytes_copy(s, packed);
@@ -104,10 +112,10 @@ void send_report(struct sim *s, uint32_t place, const struct wire_report *report
 
 /* ---- connections ---- */
 
-static bool may_connect(const struct sim *s, uint32_t place)
+static bool may_connect(const struct sim *s, uint32_t place, uint32_t to)
 {
     const struct sim_place *p = &s->places[place];
-    const struct sim_controller *c = &s->controllers[s->now_controller];
+    const struct sim_controller *c = &s->controllers[to];
     return p->up && !place_hangs(s, place) && c->up && c->busy_until_ms <= s->now_ms &&
            p->cut_until_ms <= s->now_ms;
 }
@@ -124,21 +132,24 @@ void network_connect(struct sim *s, uint32_t place)
     if (p->connected || (!p->node && place != s->controllers[s->now_controller].executor)) {
         return;
     }
-    if (!may_connect(s, place)) {
+    /* A frozen controller that has woken answers at its address too, and knows of no successor. */
+    bool old = s->now_controller == 1 && p->node && may_connect(s, place, 0) && percent(s, 30);
+    uint32_t to = old ? 0 : s->now_controller;
+    if (!may_connect(s, place, to)) {
         if (p->up) {
             try_again(s, place);
         }
         return;
     }
-    struct sim_controller *c = &s->controllers[s->now_controller];
+    struct sim_controller *c = &s->controllers[to];
     p->connected = true;
     p->deaf = false;
     p->dumb = false;
     p->connection++;
-    p->owner = s->now_controller;
+    p->owner = to;
     trace(s, "place %u connects to controller %u", (unsigned)place, (unsigned)c->generation);
     if (c->session[place]) {
-        controller_session(s, s->now_controller, place, false); /* the old stream is put away */
+        controller_session(s, to, place, false); /* the old stream is put away */
     }
     c->session[place] = true;
     c->session_connection[place] = p->connection;

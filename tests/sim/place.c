@@ -27,7 +27,7 @@ static bool keep_record(struct sim *s, uint32_t place, const struct agent_effect
     struct sim_place *p = &s->places[place];
     const struct agent_record *record = &effect->record;
     if (record->type == AGENT_RECORD_INTENT) {
-        worker_new(s, place, arriving);
+        worker_new(s, place, arriving)->asked = p->life + 1;
     }
     struct bytes packed = {0};
     struct error e = {0};
@@ -39,9 +39,19 @@ static bool keep_record(struct sim *s, uint32_t place, const struct agent_effect
         place_crash(s, place, 20000);
         return false;
     }
+    bool last = ++s->counts.place_records[place] == s->script.place_at && place == s->script.place;
+    if (last && !s->script.after) {
+        place_crash(s, place, 2000);
+        return false;
+    }
     journal_add(s, &p->journal, packed);
     s->coverage->records++;
-    if (record->type == AGENT_RECORD_FORGET) {
+    if (last) {
+        p->journal.durable = p->journal.count;
+        place_crash(s, place, 2000);
+        return false;
+    }
+    if (record->type == AGENT_RECORD_OVER) {
         forget_run(s, place, record->key.run);
     }
     if (faults_due(s, FAULT_PLACE_CRASH_AT_RECORD, place)) {
@@ -74,7 +84,7 @@ static bool carry_out(struct sim *s, uint32_t place, const struct agent_effect *
             worker_start(s, w);
         } else {
             w->life = p->life - 1; /* another one started it, if any */
-            worker_look_later(s, w, 1);
+            worker_look_later(s, w, 1 + (int64_t)chance(s, 1500));
         }
         break;
     case AGENT_EFFECT_REPORT: {
@@ -106,6 +116,7 @@ static void step(struct sim *s, uint32_t place, struct agent_event event,
     }
     do {
         agent_step(p->machine, &event, &agent_effects);
+        check_place_bounds(s, place, &agent_effects);
         for (size_t i = 0; i < agent_effects.count; i++) {
             coverage_agent(s, event.type, &agent_effects.items[i]);
             if (!carry_out(s, place, &agent_effects.items[i], arriving) || p->life != life ||
@@ -191,20 +202,25 @@ void place_order(struct sim *s, uint32_t place, const struct wire_order *order)
             worker_start(s, known);
             return;
         }
+        if (known != NULL && in->fence >= agent_fence(p->machine)) {
+            worker_renew(s, known, in);
+        }
         event = (struct agent_event){.type = AGENT_EVENT_INSTRUCTION,
                                      .key = in->key,
                                      .fence = in->fence,
-                                     .known = in->known};
+                                     .known = in->known,
+                                     .last = in->last,
+                                     .once = worker_would_double(s, in)};
         step(s, place, event, in);
         break;
     }
     case WIRE_ORDER_FORGET:
-        /* Not promised yet: what an old controller lets a place forget, its successor may ask for again. */
-        p->tainted = p->tainted || p->owner != s->now_controller;
         for (uint32_t i = 0; i < s->run_count && p->owner == s->now_controller; i++) {
-            p->told_over[i] = p->told_over[i] || strcmp(s->runs[i].id, order->run) == 0;
+            bool this = strcmp(s->runs[i].id, order->run) == 0;
+            p->told_over[i] = this ? MAX(p->told_over[i], order->fence) : p->told_over[i];
         }
         memcpy(event.key.run, order->run, sizeof(event.key.run));
+        event.fence = order->fence;
         place_event(s, place, event);
         break;
     case WIRE_ORDER_WATCH:

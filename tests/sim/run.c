@@ -18,7 +18,6 @@ const char *sabotage_name(enum sabotage sabotage)
     static const char *const names[SABOTAGES] = {
         [SABOTAGE_NONE] = "none",
         [SABOTAGE_SEND_BEFORE_DURABLE] = "send-before-durable",
-        [SABOTAGE_CONTROLLER_FSYNC_LIES] = "controller-fsync-lies",
         [SABOTAGE_PLACE_FSYNC_LIES] = "place-fsync-lies",
         [SABOTAGE_FENCE_NOT_RAISED] = "fence-not-raised",
         [SABOTAGE_ACT_ON_REPEATED] = "act-on-repeated",
@@ -32,7 +31,6 @@ const char *sabotage_name(enum sabotage sabotage)
         [SABOTAGE_INTENT_NOT_LOOKED_AT] = "intent-not-looked-at",
         [SABOTAGE_JOURNAL_LOSES_A_RECORD] = "journal-loses-a-record",
         [SABOTAGE_OUTCOME_UNTRUE] = "outcome-untrue",
-        [SABOTAGE_KNOWN_NOT_SENT] = "known-not-sent",
     };
     return names[sabotage];
 }
@@ -50,6 +48,7 @@ static void begin_run(struct sim *s)
 {
     size_t before = s->run_count > 0 ? s->runs[s->run_count - 1].to : 0;
     size_t to = s->calm && s->run_count > 0 ? before : chance(s, s->scenario.release_count);
+    to = s->scenario.kind != KIND_RANDOM ? s->scenario.to : to;
     if (s->run_count == SIM_RUNS_MAX) {
         finish(s);
         return;
@@ -76,6 +75,8 @@ static void begin_run(struct sim *s)
           run->plan.direction == DIRECTION_UP ? "up" : "down");
     for (size_t i = 0; i < s->scenario.node_count; i++) {
         s->nodes[i].down_by_us = false; /* it is down when the plan is made */
+        s->nodes[i].had = s->nodes[i].installed;
+        s->places[i].unheard = false;
         const struct sim_node *n = &s->nodes[i];
         const struct sim_release *r = &s->scenario.releases[MAX(n->runs, 0)];
         int schema = database_schema(s);
@@ -90,6 +91,7 @@ static void answer_pause(struct sim *s)
 {
     const char *why = rollout_why(s->controllers[s->now_controller].rollout);
     s->pauses++;
+    s->counts.pauses++;
     if (why != NULL && strstr(why, DATABASE_HALF_DONE) != NULL) {
         trace(s, "the operator settles what is half-done");
         database_settle(s);
@@ -97,7 +99,8 @@ static void answer_pause(struct sim *s)
         return;
     }
     if (!s->calm) {
-        controller_word(s, percent(s, 85) ? WORD_RETRY : WORD_ABORT);
+        static const enum word rare[] = {WORD_ABORT, WORD_SKIP, WORD_EXCLUDE, WORD_ROLLBACK};
+        controller_word(s, percent(s, 70) ? WORD_RETRY : rare[chance(s, ARRAY_SIZE(rare))]);
         return;
     }
     bool tainted = s->scenario.external; /* its ledger may stand between two releases */
@@ -233,6 +236,9 @@ static void happen(struct sim *s, const struct event_in_queue *e)
     case HAPPEN_OPERATOR:
         operator_looks(s);
         break;
+    case HAPPEN_WORDS:
+        controller_words(s, e->number);
+        break;
     case HAPPEN_FAULT:
         if (e->life == 1) {
             faults_end(s, e->number);
@@ -250,7 +256,7 @@ static void begin_world(struct sim *s)
 {
     scenario_make(s);
     const struct scenario *c = &s->scenario;
-    int first = percent(s, 20) ? -1 : (int)chance(s, c->release_count);
+    int first = c->first;
     s->place_count = c->node_count + 1;
     s->database = (struct sim_database){.up = true};
     int schema = first < 0 ? 0 : c->releases[first].schema;
@@ -268,7 +274,11 @@ static void begin_world(struct sim *s)
     s->controllers[0].executor = (uint32_t)c->node_count;
     s->controllers[0].run_over = true;
     s->controllers[1].run_over = true;
-    faults_make(s);
+    if (c->kind == KIND_RANDOM) {
+        faults_make(s);
+    } else {
+        later(s, 0, HAPPEN_CALM);
+    }
     controller_start(s, 0);
     later(s, 1000, HAPPEN_OPERATOR);
 }
@@ -308,6 +318,36 @@ static void on_abort(int number)
     raise(number);
 }
 
+static void say_end(const struct sim *s, char *ret, size_t bytes_max)
+{
+    size_t len = (size_t)snprintf(ret, bytes_max, "schema %d, ledger ", database_schema(s));
+    for (size_t i = 0; i < s->scenario.item_count && len < bytes_max; i++) {
+        len += (size_t)snprintf(ret + len, bytes_max - len, "%d%d%d ", s->database.effect[i],
+                                s->database.ledger[i], s->database.intent[i]);
+    }
+    for (size_t i = 0; i < s->scenario.node_count && len < bytes_max; i++) {
+        const struct sim_node *n = &s->nodes[i];
+        len += (size_t)snprintf(ret + len, bytes_max - len, "node %d %d%s ", n->installed, n->runs,
+                                n->denied ? " denied" : "");
+    }
+}
+
+const char *sim_kind_name(enum sim_kind kind)
+{
+    static const char *const names[KINDS] = {
+        [KIND_RANDOM] = "random",
+        [KIND_UP] = "all at once, up",
+        [KIND_DOWN] = "all at once, down",
+        [KIND_ROLLING_UP] = "rolling, up",
+        [KIND_ROLLING_DOWN] = "rolling, down",
+        [KIND_TWO_HOPS] = "two hops",
+        [KIND_FIRST_INSTALL] = "first install",
+        [KIND_EXTERNAL] = "external migrator",
+        [KIND_FINISH_HALF_DONE] = "finish what is half-done",
+    };
+    return names[kind];
+}
+
 void sim_run(const struct sim_options *options, struct coverage *coverage, struct sim_verdict *ret)
 {
     struct sim *s = calloc(1, sizeof(*s));
@@ -316,6 +356,9 @@ void sim_run(const struct sim_options *options, struct coverage *coverage, struc
     s->seed = options->seed;
     s->without = options->without;
     s->sabotage = options->sabotage;
+    s->script = options->script;
+    s->only = options->only - 1;
+    s->scenario.kind = options->kind;
     s->trace = options->trace;
     s->coverage = coverage;
     s->abort_jump = &jump;
@@ -337,7 +380,10 @@ void sim_run(const struct sim_options *options, struct coverage *coverage, struc
                                 .rule = s->rule,
                                 .digest = s->digest,
                                 .events = s->events,
+                                .counts = s->counts,
+                                .place_count = s->place_count,
                                 .faults = s->fault_count};
+    say_end(s, ret->end, sizeof(ret->end));
     memcpy(ret->text, s->verdict, sizeof(ret->text));
     world_deinit(s);
     free(s);

@@ -8,9 +8,38 @@
 
 #define DIGEST "%064zu"
 
+/* One plan of the kind, in a world where all that it can do is done. */
+static void choose_kind(struct sim *s)
+{
+    struct scenario *c = &s->scenario;
+    static const int schema[] = {1, 3, 4};
+    bool down = c->kind == KIND_DOWN || c->kind == KIND_ROLLING_DOWN;
+    c->rolling = c->kind == KIND_ROLLING_UP || c->kind == KIND_ROLLING_DOWN;
+    c->external = c->kind == KIND_EXTERNAL;
+    c->node_count = 2;
+    c->release_count = ARRAY_SIZE(schema);
+    c->once_step = true;
+    c->max_unavailable = 1;
+    c->first = c->kind == KIND_FIRST_INSTALL ? -1 : down ? 1 : 0;
+    c->to = down ? 0 : c->kind == KIND_TWO_HOPS ? 2 : 1;
+    c->bare[1] = true;
+    for (size_t i = 0; i < c->release_count; i++) {
+        struct sim_release *r = &c->releases[i];
+        r->version = arena_printf(&s->arena, "1.%zu.0", i);
+        r->schema = schema[i];
+        r->low = c->rolling && i > 0 ? schema[i - 1] : schema[i];
+        r->high = c->rolling && i + 1 < c->release_count ? schema[i + 1] : schema[i];
+        c->item_count = (size_t)schema[i];
+    }
+}
+
 static void choose(struct sim *s)
 {
     struct scenario *c = &s->scenario;
+    if (c->kind != KIND_RANDOM) {
+        choose_kind(s);
+        return;
+    }
     c->release_count = 2 + chance(s, SIM_RELEASES_MAX - 1);
     c->node_count = 1 + chance(s, SIM_NODES_MAX);
     c->external = percent(s, 40);
@@ -34,6 +63,7 @@ static void choose(struct sim *s)
     for (size_t i = 0; i < c->item_count; i++) {
         c->bare[i] = percent(s, 25);
     }
+    c->first = percent(s, 20) ? -1 : (int)chance(s, c->release_count);
 }
 
 static void write_application(struct sim *s, struct buf *b)
@@ -47,6 +77,9 @@ static void write_application(struct sim *s, struct buf *b)
                    "sha256: \"" DIGEST "\" }\n    schema: { main: %d }\n    runs_with: { main: "
                    "\"%d..%d\" }\n",
                    r->version, r->version, i + 1, r->schema, r->low, r->high);
+    }
+    if (c->kind == KIND_TWO_HOPS) {
+        buf_puts(b, "paths: { required: [\"1.1.0\"] }\n");
     }
     buf_puts(b, "layout: { path: /opt/shelf }\nservice: { systemd: shelf }\n"
                 "health: [ { http: { url: \"http://127.0.0.1:8080/\" }, within: 1m } ]\n"
@@ -82,7 +115,7 @@ static void write_cluster(struct sim *s, struct buf *b)
     }
     const char *via = percent(s, 70) ? "controller" : "app-1";
     buf_printf(b, "databases:\n  main: { url: \"postgres://u@db/shelf\", via: %s }\n", via);
-    const char *failure = percent(s, 15) ? "abort" : "pause";
+    const char *failure = c->kind == KIND_RANDOM && percent(s, 15) ? "abort" : "pause";
     const char *backup = percent(s, 50) ? "always" : "never";
     if (c->rolling) {
         buf_printf(b,

@@ -13,6 +13,7 @@
  *   faults.c      what goes wrong, and when
  *   invariants.c  what must hold after each event; it shares no code with the machines
  *   coverage.c    what was seen, in numbers
+ *   matrix.c      one plan of each kind, and one crash or lost message at each place in turn
  */
 #ifndef LOCKSTEP_TESTS_SIM_SIM_H
 #define LOCKSTEP_TESTS_SIM_SIM_H
@@ -45,6 +46,7 @@ enum fault_kind {
     FAULT_CONTROLLER_HANG,
     FAULT_CONTROLLER_FROZEN,
     FAULT_CONTROLLER_DISK_FULL,
+    FAULT_CONTROLLER_LOST_FSYNC, /* and it dies: of what was called durable the last is gone */
     FAULT_PLACE_CRASH,
     FAULT_PLACE_CRASH_AT_RECORD,
     FAULT_PLACE_REBOOT,
@@ -53,6 +55,7 @@ enum fault_kind {
     FAULT_PLACE_OLD_JOURNAL,
     FAULT_PLACE_DISK_FULL,
     FAULT_SERVICE_DIES,
+    FAULT_PLACE_LOST_FSYNC,
     FAULT_PARTITION,
     FAULT_HALF_OPEN,
     FAULT_BREAK,
@@ -69,8 +72,15 @@ enum fault_kind {
     FAULT_ACTION_KILLED,
     FAULT_WORD_ABORT,
     FAULT_WORD_RETRY,
+    FAULT_WORD_SKIP,
+    FAULT_WORD_EXCLUDE,
+    FAULT_WORD_ROLLBACK,
+    FAULT_WORD_CLAIM,
+    FAULT_WORD_UNCLAIM,
+    FAULT_WORD_APPROVE,
+    FAULT_WORDS_AT_RECORD, /* contradictory ones, between a record and its being durable */
 };
-#define FAULT_KINDS (FAULT_WORD_RETRY + 1)
+#define FAULT_KINDS (FAULT_WORDS_AT_RECORD + 1)
 
 struct fault {
     enum fault_kind kind;
@@ -86,7 +96,6 @@ struct fault {
 enum sabotage {
     SABOTAGE_NONE,
     SABOTAGE_SEND_BEFORE_DURABLE,
-    SABOTAGE_CONTROLLER_FSYNC_LIES,
     SABOTAGE_PLACE_FSYNC_LIES,
     SABOTAGE_FENCE_NOT_RAISED,
     SABOTAGE_ACT_ON_REPEATED,
@@ -100,14 +109,13 @@ enum sabotage {
     SABOTAGE_INTENT_NOT_LOOKED_AT,
     SABOTAGE_JOURNAL_LOSES_A_RECORD,
     SABOTAGE_OUTCOME_UNTRUE,
-    SABOTAGE_KNOWN_NOT_SENT,
 };
-#define SABOTAGES (SABOTAGE_KNOWN_NOT_SENT + 1)
+#define SABOTAGES (SABOTAGE_OUTCOME_UNTRUE + 1)
 
 /* ---- what is promised: each is a rule of the design ---- */
 enum rule {
     RULE_ONCE_ITEM,     /* no migration's effect twice */
-    RULE_ONCE_COMMAND,  /* a `once` command starts once for one intent */
+    RULE_ONCE_COMMAND,  /* a `once` command starts once for one attempt */
     RULE_ONCE_STEP,     /* a step never runs beside itself, nor after its DONE was heard */
     RULE_ONCE_MIGRATOR, /* no two migrators at the same time */
     RULE_FENCED, /* nothing of an older controller takes effect after a newer one raised the fence */
@@ -124,17 +132,45 @@ enum rule {
     RULE_RETRY,        /* … and when it was paused, retry leads to its end */
     RULE_LOCKS,        /* an ended run leaves no lock */
     RULE_STOPS,        /* a run that is over begins nothing any more where that is known */
+    RULE_ASKED,        /* a place begins nothing that nobody asked of it in this life */
     RULE_WHOLE,        /* a run that succeeded left every node and database as the plan said */
+    RULE_RELEASE_KEPT, /* the release that a node had stays on its disk until the run is finished */
+    RULE_DEADLINE,     /* a run that is not over always has a next deadline */
+    RULE_BOUNDED,      /* effects, attempts and memory stay within their limits */
     RULE_MACHINE,      /* no assertion of a machine fails */
 };
 #define RULES (RULE_MACHINE + 1)
 
 /* ---- the scenario ---- */
+enum sim_kind {
+    KIND_RANDOM,
+    KIND_UP,
+    KIND_DOWN,
+    KIND_ROLLING_UP,
+    KIND_ROLLING_DOWN,
+    KIND_TWO_HOPS,
+    KIND_FIRST_INSTALL,
+    KIND_EXTERNAL,
+    KIND_FINISH_HALF_DONE, /* the first run is aborted in its middle */
+};
+#define KINDS (KIND_FINISH_HALF_DONE + 1)
+/* What goes wrong at one exact moment; numbers count from 1, 0: never. */
+struct sim_script {
+    uint64_t controller_at; /* the record of the controller that is its last */
+    bool and_agents;        /* … and that of all agents */
+    uint32_t place;
+    uint64_t place_at;   /* the record of that place that is its agent's last */
+    bool after;          /* when it is durable; else just before */
+    uint64_t message_at; /* the message that is lost, with its stream */
+};
 struct sim_release {
     const char *version;
     int schema, low, high; /* what it brings, what it runs with */
 };
 struct scenario {
+    enum sim_kind kind;
+    int first; /* release that is there; -1: none */
+    size_t to; /* KIND_RANDOM: each run another */
     struct spec spec;
     struct sim_release releases[SIM_RELEASES_MAX];
     size_t release_count, node_count;
@@ -159,6 +195,7 @@ enum happening {
     HAPPEN_REPORT,  /* bytes arrive at the controller */
     HAPPEN_WORKER,
     HAPPEN_OPERATOR,
+    HAPPEN_WORDS, /* the operator says abort, or what `number` says */
     HAPPEN_FAULT,
     HAPPEN_CALM, /* from here on nothing goes wrong any more */
 };
@@ -185,6 +222,7 @@ struct sim_mark {
     enum record_type type;
     struct step_key key;
     enum rollout_state state;
+    enum outcome_status status;
 };
 
 /* ---- workers: they outlive the agent, not the machine that they run on ---- */
@@ -211,7 +249,8 @@ struct sim_worker {
     size_t item;
     bool begun; /* the action's own intent: from here on it may have run */
     bool session, session_killed, temporary, fails, hangs;
-    bool migrates; /* is an external migrator at work */
+    bool migrates;  /* is an external migrator at work */
+    uint32_t asked; /* the life of the agent in which it was last asked for */
     struct outcome outcome;
 };
 
@@ -247,6 +286,7 @@ struct sim_node {
     int permitted;       /* release index; -1: any */
     bool down_by_us;     /* a step of the present run stopped it */
     bool died;           /* by itself, and nothing has started it since */
+    int had;             /* the release that it had when the run began; -1: none, or it may go */
 };
 
 struct sim_place {
@@ -255,13 +295,15 @@ struct sim_place {
     bool node;    /* has a node; else it is an executor */
     bool copied;  /* the executor of a frozen controller: it runs elsewhere */
     bool tainted; /* lost what it had promised to remember: exempt until the next run */
+    bool
+        unheard; /* … and nothing that it has lost was ever heard by the controller: until the next run */
     uint32_t life, boot, connection, owner; /* owner: the controller that it is connected to */
     uint64_t base;                          /* the journal's count when this life began */
     struct agent_machine *machine;
     struct arena arena;
     struct sim_journal journal;
-    struct sim_worker *workers;   /* of all runs; the newest first */
-    bool told_over[SIM_RUNS_MAX]; /* in this life: FORGET has come */
+    struct sim_worker *workers;       /* of all runs; the newest first */
+    uint64_t told_over[SIM_RUNS_MAX]; /* in this life: FORGET has come, with this fence */
     /* silence: what is sent is lost until the connection breaks */
     bool deaf, dumb;
     int64_t cut_until_ms;
@@ -273,6 +315,7 @@ struct held_send {
     uint64_t after;
     struct step_key key;
     uint32_t known;
+    struct step_key last;
     int64_t deadline_ms;
 };
 
@@ -304,8 +347,10 @@ struct sim_controller {
 /* ---- what really happened, for the invariants ---- */
 struct truth {
     bool done;          /* a worker has ended DONE */
+    uint32_t begun;     /* the attempt whose `once` command has begun */
     uint32_t last_done; /* the attempt */
     bool proved;        /* done since the last start of what goes back to it */
+    bool skipped;       /* a person has said that it counts as done */
 };
 struct sim_run {
     char id[AGENT_RUN_BYTES];
@@ -316,6 +361,8 @@ struct sim_run {
     uint32_t phases_done; /* every step of the phases before it is done everywhere */
     size_t to;
     bool over;
+    bool excluded[SIM_NODES_MAX + 1]; /* left behind, by a person's word */
+    bool skipped[SIM_NODES_MAX + 1];  /* a step of it */
 };
 
 struct coverage {
@@ -331,9 +378,18 @@ struct coverage {
     uint64_t messages, lost, records;
 };
 
+/* How often what must happen once has happened, and what could be broken. */
+struct sim_counts {
+    uint64_t controller_records, place_records[SIM_PLACES_MAX], messages;
+    uint64_t commands, migrators, items, pauses;
+};
+
 struct sim {
     struct arena arena;
     uint64_t seed, chance, fault_chance;
+    struct sim_script script;
+    struct sim_counts counts;
+    int only; /* kind of fault; -1: all */
     enum sabotage sabotage;
     bool calm;
     int64_t now_ms, skew_ms, calm_ms;
@@ -413,6 +469,9 @@ void controller_freeze(struct sim *s, int64_t length_ms);
 void controller_gone(struct sim *s, uint32_t controller);
 void controller_run(struct sim *s, uint32_t controller, uint32_t run);
 void controller_word(struct sim *s, enum word word);
+void controller_words(struct sim *s, uint64_t number);
+/* As a crash; and of what was called durable the last is gone. */
+void controller_lose_fsync(struct sim *s, uint32_t controller, int64_t back_in_ms);
 /* The person: looks at a paused run, and at the cluster when a run has ended. */
 void operator_looks(struct sim *s);
 /* Its place index as the machine counts. */
@@ -438,6 +497,9 @@ bool place_revive(struct sim *s, uint32_t place);
 struct sim_worker *worker_find(struct sim_place *p, const struct instruction_key *key);
 struct sim_worker *worker_new(struct sim *s, uint32_t place,
                               const struct wire_instruction *instruction);
+void worker_renew(struct sim *s, struct sim_worker *w, const struct wire_instruction *instruction);
+/* Would acting on it again double it? */
+bool worker_would_double(struct sim *s, const struct wire_instruction *instruction);
 void worker_start(struct sim *s, struct sim_worker *w);
 void worker_step(struct sim *s, const struct event_in_queue *e);
 /* In a moment, its agent sees how it stands. */
@@ -475,6 +537,8 @@ void truth_init(struct sim *s, struct sim_run *run);
 void check_instructed(struct sim *s, uint32_t controller, uint32_t place,
                       const struct instruction_key *key);
 void check_act(struct sim *s, struct sim_worker *w);
+/* Does the place's journal hold the last step that the controller has durably as DONE from there? */
+bool remembers_what_was_heard(struct sim *s, uint32_t place);
 /* Its action begins: until here it may be started again. */
 void check_begun(struct sim *s, const struct sim_worker *w);
 void check_ended(struct sim *s, struct sim_worker *w);
@@ -482,6 +546,9 @@ void check_replay(struct sim *s, uint32_t controller);
 void check_parallel(struct sim *s, uint32_t controller);
 void check_record(struct sim *s, uint32_t controller, const struct record *record);
 void check_nodes(struct sim *s, const char *when);
+void check_bounds(struct sim *s, uint32_t controller, const struct effects *effects);
+void check_place_bounds(struct sim *s, uint32_t place, const struct agent_effects *effects);
+void check_release_kept(struct sim *s, uint32_t place);
 void check_run_end(struct sim *s, struct sim_run *run, enum rollout_state state);
 void check_end(struct sim *s);
 const char *rule_name(enum rule rule);
@@ -497,6 +564,9 @@ size_t coverage_never(const struct coverage *c, bool print);
 struct sim_options {
     uint64_t seed, without;
     enum sabotage sabotage;
+    int only; /* a kind of fault + 1: worlds are ill in this way alone; 0: in any */
+    enum sim_kind kind;
+    struct sim_script script;
     bool trace;
 };
 struct sim_verdict {
@@ -505,11 +575,20 @@ struct sim_verdict {
     char text[1024];
     uint64_t digest, events;
     size_t faults;
+    struct sim_counts counts;
+    size_t place_count;
+    char end[256]; /* nodes, schema, ledger: as they were left */
 };
 void sim_run(const struct sim_options *options, struct coverage *coverage, struct sim_verdict *ret);
 /* The faults that are not needed for the same failure, left out one by one. */
 uint64_t sim_shrink(const struct sim_options *options, const struct sim_verdict *verdict);
 const char *sabotage_name(enum sabotage sabotage);
-void sim_print_faults(const struct sim_options *options);
+const char *sim_kind_name(enum sim_kind kind);
+
+/* ---- matrix.c ---- */
+/* Every `stride`th case of a kind: each record of the controller, of each agent and of both, just before it is durable
+ * and just after, and each message. Returns how many there were; a failure is in ret_failed and ret_verdict. */
+size_t matrix_run(enum sim_kind kind, size_t stride, struct coverage *coverage,
+                  struct sim_options *ret_failed, struct sim_verdict *ret_verdict);
 
 #endif

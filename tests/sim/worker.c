@@ -54,6 +54,28 @@ struct sim_worker *worker_new(struct sim *s, uint32_t place,
     return w;
 }
 
+/* Who asks for it now is obeyed, when it is still to be started. */
+void worker_renew(struct sim *s, struct sim_worker *w, const struct wire_instruction *instruction)
+{
+    const struct sim_place *p = &s->places[w->place];
+    w->known = instruction->known;
+    w->fence = instruction->fence;
+    w->generation = s->controllers[p->owner].generation;
+    w->give_up_ms = s->now_ms + MAX(instruction->left_ms, 1);
+    w->asked = p->life + 1;
+}
+
+bool worker_would_double(struct sim *s, const struct wire_instruction *instruction)
+{
+    struct action action = {0};
+    struct error e = {0};
+    json_t *json =
+        json_loadb((const char *)instruction->action.data, instruction->action.len, 0, NULL);
+    bool read = json != NULL && shape_from_json(&action_shape, json, &action, &s->scratch, &e) == 0;
+    json_decref(json);
+    return read && action.run != NULL && action.run->once;
+}
+
 static int64_t pace(struct sim *s, const struct sim_worker *w)
 {
     if (w->hangs && w->at == AT_LATE) {
@@ -243,6 +265,7 @@ static void swap(struct sim *s, struct sim_worker *w, struct sim_node *n)
         n->staged |= 1U << n->installed;
     }
     n->installed = to;
+    check_release_kept(s, w->place);
     done(s, w);
 }
 
@@ -256,6 +279,7 @@ static void migrator(struct sim *s, struct sim_worker *w)
             return;
         }
         s->coverage->checks[RULE_ONCE_MIGRATOR]++;
+        s->counts.migrators++;
         if (s->database.migrators++ > 0) {
             violate(s, RULE_ONCE_MIGRATOR, "two migrators at the same time");
         }
@@ -299,6 +323,7 @@ static void node_step(struct sim *s, struct sim_worker *w, struct sim_node *n)
         n->staged |= 1U << scenario_release(s, a->stage->artifact.version);
         done(s, w);
     } else if (a->retire != NULL) {
+        n->had = -1; /* the run is finished here */
         n->staged = 0;
         done(s, w);
     } else if (a->health != NULL && w->place < s->scenario.node_count && n->runs != n->installed) {
@@ -339,13 +364,8 @@ void worker_step(struct sim *s, const struct event_in_queue *e)
         return;
     }
     if (w->at == 0) {
-        if (worker_once(w) && w->begun && !s->places[w->place].tainted) {
-            violate(s, RULE_ONCE_COMMAND, "a command that must start once starts again");
-            return;
-        }
-        s->coverage->checks[RULE_ONCE_COMMAND]++;
-        w->begun = true;
         check_begun(s, w);
+        w->begun = true;
         w->at = 1;
         go_on(s, w);
         return;

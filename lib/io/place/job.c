@@ -40,7 +40,7 @@ struct job *job_find(const struct jobs *jobs, const struct instruction_key *key)
     return NULL;
 }
 
-static bool is_once(const struct wire_instruction *instruction)
+bool job_is_once(const struct wire_instruction *instruction)
 {
     struct arena arena;
     arena_init(&arena);
@@ -77,7 +77,7 @@ struct job *job_new(struct jobs *jobs, enum job_kind kind,
     job->key = instruction->key;
     job->instruction = copy_instruction(&job->arena, instruction);
     job->dir = arena_strdup(&job->arena, dir);
-    job->once = kind == JOB_INSTRUCTION && is_once(instruction);
+    job->once = kind == JOB_INSTRUCTION && job_is_once(instruction);
     job->next = jobs->first;
     jobs->first = job;
     jobs->observations += kind == JOB_OBSERVATION ? 1 : 0;
@@ -85,6 +85,12 @@ struct job *job_new(struct jobs *jobs, enum job_kind kind,
     job->timer.data = job;
     job->handles++;
     return job;
+}
+
+void job_renew(struct job *job, const struct wire_instruction *instruction)
+{
+    job->instruction.fence = instruction->fence;
+    job->instruction.deadline_ms = instruction->deadline_ms;
 }
 
 static void free_job(struct job *job)

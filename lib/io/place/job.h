@@ -51,6 +51,10 @@ struct job {
 /* Copies the instruction. */
 struct job *job_new(struct jobs *jobs, enum job_kind kind,
                     const struct wire_instruction *instruction, const char *dir);
+/* A worker that is still to be started has the fence and the deadline of who asks for it now. */
+void job_renew(struct job *job, const struct wire_instruction *instruction);
+/* Would acting again double it? */
+bool job_is_once(const struct wire_instruction *instruction);
 struct job *job_find(const struct jobs *jobs, const struct instruction_key *key);
 /* Starts its worker, or looks for the one of an earlier life, in the loop's next turn. */
 void job_start(struct job *job);

@@ -111,11 +111,13 @@ static void keep_record(struct place *p, const struct agent_record *record)
             job_remove(job);
         }
     }
-    if (record->type == AGENT_RECORD_FORGET) {
-        /* Before the record: a crash in between leaves the run known, and it is forgotten again. */
+    if (record->type == AGENT_RECORD_OVER) {
+        /* Before the record is durable: a crash in between leaves the run known, and its end is told again. */
         db_run_over(&arena, p->options.state_dir, record->key.run);
-        journal_forget(p->journal, stream);
         dir_remove(arena_printf(&arena, "%s/work/%s", p->options.state_dir, record->key.run), NULL);
+    }
+    if (record->type == AGENT_RECORD_FORGET) {
+        journal_forget(p->journal, stream);
     }
     arena_deinit(&arena);
 }
@@ -183,11 +185,17 @@ static void take_instruction(struct place *p, const struct wire_instruction *ins
     struct wire_instruction mine = *instruction;
     mine.deadline_ms = act_now_ms() + instruction->left_ms;
     p->arriving = &mine;
+    struct job *job = job_find(&p->jobs, &instruction->key);
+    if (job != NULL && instruction->fence >= agent_fence(p->machine)) {
+        job_renew(job, &mine);
+    }
     carry_out(p, &(struct agent_event){.type = AGENT_EVENT_INSTRUCTION,
                                        .now_ms = act_now_ms(),
                                        .key = instruction->key,
                                        .fence = instruction->fence,
-                                       .known = instruction->known});
+                                       .known = instruction->known,
+                                       .last = instruction->last,
+                                       .once = job_is_once(instruction)});
     p->arriving = NULL;
 }
 
@@ -221,7 +229,8 @@ void place_order(struct place *p, const struct wire_order *order)
         take_observation(p, order);
         break;
     case WIRE_ORDER_FORGET: {
-        struct agent_event event = {.type = AGENT_EVENT_FORGET, .now_ms = act_now_ms()};
+        struct agent_event event = {
+            .type = AGENT_EVENT_FORGET, .now_ms = act_now_ms(), .fence = order->fence};
         memcpy(event.key.run, order->run, sizeof(event.key.run));
         carry_out(p, &event);
         watches_forget(p->watches, order->run);

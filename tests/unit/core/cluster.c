@@ -401,6 +401,7 @@ static void send_out(struct world *w, const struct effect *e)
         struct happening *h = later(w, delay(w, 1), HAPPENING_INSTRUCTION, place);
         h->number = w->fence;
         h->known = e->known;
+        h->last = e->last;
         h->key = (struct instruction_key){
             .run = RUN, .phase = e->key.phase, .step = e->key.step, .attempt = e->key.attempt};
         keep_order(w, h);
@@ -615,17 +616,20 @@ static void happen_at_place(struct world *w, const struct happening *h)
     case HAPPENING_INSTRUCTION:
         if (stream) {
             check_intent(w, h->place, &h->key);
-            place_event(w, h->place,
-                        (struct agent_event){.type = AGENT_EVENT_INSTRUCTION,
-                                             .key = h->key,
-                                             .fence = h->number,
-                                             .known = h->known});
+            place_event(
+                w, h->place,
+                (struct agent_event){.type = AGENT_EVENT_INSTRUCTION,
+                                     .key = h->key,
+                                     .fence = h->number,
+                                     .known = h->known,
+                                     .last = {h->last.phase, h->last.step, h->last.attempt}});
         }
         break;
     case HAPPENING_FORGET:
         if (stream) {
             place_event(w, h->place,
-                        (struct agent_event){.type = AGENT_EVENT_FORGET, .key = h->key});
+                        (struct agent_event){
+                            .type = AGENT_EVENT_FORGET, .key = h->key, .fence = h->number});
         }
         break;
     case HAPPENING_WORKER:

@@ -39,9 +39,10 @@ struct happening {
     uint64_t order;
     enum happening_type type;
     uint32_t place;
-    uint64_t number; /* of a record; or the fence */
-    uint32_t known;  /* INSTRUCTION */
-    uint32_t life;   /* of who it is for: of a later life it is nothing */
+    uint64_t number;      /* of a record; or the fence */
+    uint32_t known;       /* INSTRUCTION */
+    struct step_key last; /* INSTRUCTION */
+    uint32_t life;        /* of who it is for: of a later life it is nothing */
     uint32_t connection;
     struct instruction_key key;
     struct outcome outcome;

@@ -45,6 +45,8 @@ static const char *name_of(const struct agent_effect *e)
             return "intent";
         case AGENT_RECORD_OUTCOME:
             return "outcome";
+        case AGENT_RECORD_OVER:
+            return "over";
         case AGENT_RECORD_FORGET:
             return "forget";
         }
@@ -185,10 +187,60 @@ static void attaches_after_a_restart_before_anything_else(void **state)
     assert_string_equal(lost(1, 1, true), "outcome:0.1#1");
     assert_string_equal(durable(1), "unknown:0.1#1");
     assert_non_null(strstr(last_message, "may or may not have run"));
+    assert_string_equal(instruct(5, 3, 1), "fence:0.0#0 busy:0.3#1"); /* while it is looked for */
     assert_string_equal(lost(3, 1, false), "act:0.3#1");
     assert_string_equal(lost(3, 1, false), "");
     assert_string_equal(step((struct agent_event){.type = AGENT_EVENT_CONNECTED}),
                         "unknown:0.1#1 done:0.2#1");
+}
+
+static void begins_nothing_from_its_journal_alone(void **state)
+{
+    (void)state;
+    replay(AGENT_RECORD_INTENT, 1, 1);
+    replay(AGENT_RECORD_INTENT, 1, 2);
+    resume();
+    step((struct agent_event){.type = AGENT_EVENT_FENCE, .fence = 7});
+    assert_string_equal(lost(1, 1, false), "");
+    assert_string_equal(step((struct agent_event){.type = AGENT_EVENT_CONNECTED}),
+                        "busy:0.1#1 busy:0.1#2");
+    assert_string_equal(instruct(6, 1, 1), "failed:0.1#1"); /* an old controller's question */
+    assert_int_equal(last_report.code, E_DENIED);
+    assert_string_equal(instruct(7, 1, 2), "act:0.1#2");
+    assert_string_equal(instruct(7, 1, 2), "busy:0.1#2");
+    assert_string_equal(acted(1, 2, OUTCOME_DONE), "outcome:0.1#2");
+    assert_string_equal(step((struct agent_event){
+                            .type = AGENT_EVENT_FORGET, .key = key("a", 0, 0, 0), .fence = 7}),
+                        "outcome:0.1#1"); /* nobody asked for it: it is not begun */
+    assert_string_equal(durable(3), "done:0.1#2 failed:0.1#1");
+    assert_int_equal(last_report.code, E_CANCELLED);
+}
+
+static const char *instruct_once(uint32_t s, uint32_t attempt, uint32_t last_step)
+{
+    return step((struct agent_event){.type = AGENT_EVENT_INSTRUCTION,
+                                     .key = key("a", 0, s, attempt),
+                                     .fence = 1,
+                                     .last = {.step = last_step, .attempt = 1},
+                                     .once = true});
+}
+
+static void a_once_step_is_unknown_where_the_journal_went_back(void **state)
+{
+    (void)state;
+    replay(AGENT_RECORD_OUTCOME, 1, 1);
+    replay(AGENT_RECORD_INTENT, 5, 1);
+    resume();
+    lost(5, 1, false);
+    assert_string_equal(instruct_once(2, 1, 1), "fence:0.0#0 intent:0.2#1"); /* it remembers 0.1 */
+    assert_string_equal(instruct_once(3, 1, 4), "outcome:0.3#1");            /* … and not 0.4 */
+    assert_string_equal(durable(3), "act:0.2#1 unknown:0.3#1");
+    assert_int_equal(last_report.code, E_UNKNOWN);
+    assert_non_null(strstr(last_message, "does not remember step 0.4"));
+    assert_string_equal(instruct_once(3, 1, 4), "unknown:0.3#1");
+    assert_string_equal(instruct_once(3, 2, 4), "intent:0.3#2");  /* a person has looked */
+    assert_string_equal(instruct_once(5, 1, 4), "outcome:0.5#1"); /* LOST, and asked for */
+    assert_string_equal(durable(5), "act:0.3#2 unknown:0.5#1");
 }
 
 static void another_attempt_waits_for_the_one_under_way(void **state)
@@ -243,7 +295,8 @@ static void acts_again_after_a_restart_too(void **state)
         .type = AGENT_RECORD_INTENT, .key = key("a", 0, 1, 2), .known = 1};
     step((struct agent_event){.type = AGENT_EVENT_REPLAY, .record = &record});
     assert_string_equal(resume(), "attach:0.1#2");
-    assert_string_equal(lost(1, 2, false), "act:0.1#2");
+    assert_string_equal(lost(1, 2, false), "");
+    assert_string_equal(instruct_again(1, 2, 1), "fence:0.0#0 act:0.1#2");
 }
 
 static void refuses_more_under_way_than_the_limit_and_remembers_it(void **state)
@@ -263,40 +316,98 @@ static void refuses_more_under_way_than_the_limit_and_remembers_it(void **state)
     assert_string_equal(instruct(1, 99, 2), "intent:0.99#2");
 }
 
-static void forgets_a_run_when_nothing_of_it_is_under_way(void **state)
+static const char *over(const char *run, uint64_t fence)
+{
+    return step(
+        (struct agent_event){.type = AGENT_EVENT_FORGET, .key = key(run, 0, 0, 0), .fence = fence});
+}
+
+static void a_run_is_over_when_nothing_of_it_is_under_way(void **state)
 {
     (void)state;
     resume();
-    struct agent_event forget = {.type = AGENT_EVENT_FORGET, .key = key("a", 0, 0, 0)};
-    assert_string_equal(step(forget), "");
+    assert_string_equal(over("a", 1), "fence:0.0#0");
     instruct(1, 1, 1);
     durable(2);
-    assert_string_equal(step(forget), "");
+    assert_string_equal(over("a", 1), "");
     acted(1, 1, OUTCOME_DONE);
     assert_string_equal(durable(3), "done:0.1#1");
-    assert_string_equal(durable(3), "forget:0.0#0");
+    assert_string_equal(durable(3), "over:0.0#0");
     assert_string_equal(out.items[0].record.key.run, "a");
-    assert_int_equal(agent_remembered(m), 0);
+    assert_int_equal(out.items[0].record.fence, 1);
+    assert_string_equal(over("a", 1), "");
     assert_string_equal(step((struct agent_event){.type = AGENT_EVENT_CONNECTED}), "");
+    assert_string_equal(instruct(1, 2, 1), "failed:0.2#1");
+    assert_int_equal(last_report.code, E_CANCELLED);
+}
+
+static void the_end_told_by_an_old_controller_is_not_heard(void **state)
+{
+    (void)state;
+    resume();
+    instruct(5, 1, 1);
+    durable(2);
+    acted(1, 1, OUTCOME_DONE);
+    durable(3);
+    step((struct agent_event){.type = AGENT_EVENT_FENCE, .fence = 6});
+    assert_string_equal(over("a", 5), "");
+    assert_string_equal(over("a", 6), "over:0.0#0");
+}
+
+static void a_run_that_an_old_controller_ended_is_answered_and_goes_on(void **state)
+{
+    (void)state;
+    resume();
+    instruct(5, 1, 1);
+    durable(2);
+    acted(1, 1, OUTCOME_DONE);
+    durable(3);
+    assert_string_equal(over("a", 5), "over:0.0#0"); /* its successor is not met yet */
+    assert_string_equal(instruct(6, 1, 1), "fence:0.0#0 done:0.1#1");
+    assert_string_equal(instruct(6, 2, 1), "intent:0.2#1");
+    assert_string_equal(durable(6), "act:0.2#1");
+    acted(2, 1, OUTCOME_DONE);
+    assert_string_equal(durable(7), "done:0.2#1");
+    assert_string_equal(over("a", 6), "over:0.0#0");
+}
+
+static void remembers_so_many_runs_that_are_over_and_no_more(void **state)
+{
+    (void)state;
+    resume();
+    for (uint32_t i = 0; i <= LIMIT_AGENT_RUNS_OVER; i++) {
+        char run[2] = {(char)('a' + i), '\0'};
+        step((struct agent_event){
+            .type = AGENT_EVENT_INSTRUCTION, .key = key(run, 0, 1, 1), .fence = 1});
+        durable(2 + 3 * i);
+        struct outcome outcome = {.message = "so"};
+        step((struct agent_event){
+            .type = AGENT_EVENT_ACTED, .key = key(run, 0, 1, 1), .outcome = &outcome});
+        durable(3 + 3 * i);
+        assert_string_equal(over(run, 1), "over:0.0#0");
+    }
+    assert_int_equal(agent_remembered(m), LIMIT_AGENT_RUNS_OVER + 1);
+    assert_string_equal(durable(3 + 3 * LIMIT_AGENT_RUNS_OVER), "forget:0.0#0");
+    assert_string_equal(out.items[0].record.key.run, "a");
+    assert_int_equal(agent_remembered(m), LIMIT_AGENT_RUNS_OVER);
 }
 
 static void begins_nothing_of_a_run_that_is_over(void **state)
 {
     (void)state;
-    struct agent_event forget = {.type = AGENT_EVENT_FORGET, .key = key("a", 0, 0, 0)};
     resume();
     instruct(1, 1, 1);
     durable(2);
     instruct(1, 1, 2); /* waits for the first attempt */
     assert_string_equal(durable(3), "");
     instruct(1, 2, 1); /* its intent is not durable yet */
-    step(forget);
+    over("a", 1);
     assert_string_equal(durable(4), "outcome:0.2#1");
     assert_string_equal(acted(1, 1, OUTCOME_FAILED), "outcome:0.1#1 outcome:0.1#2");
     assert_string_equal(durable(7), "failed:0.2#1 failed:0.1#1 failed:0.1#2");
     assert_int_equal(last_report.code, E_CANCELLED);
     assert_non_null(strstr(last_message, "run a is over"));
-    assert_string_equal(durable(7), "forget:0.0#0");
+    assert_string_equal(durable(7), "over:0.0#0");
 }
 
 static void forgets_the_oldest_run_when_it_remembers_too_much(void **state)
@@ -377,8 +488,18 @@ int main(void)
         cmocka_unit_test_setup_teardown(acts_again_after_a_restart_too, begin_test, end_test),
         cmocka_unit_test_setup_teardown(refuses_more_under_way_than_the_limit_and_remembers_it,
                                         begin_test, end_test),
-        cmocka_unit_test_setup_teardown(forgets_a_run_when_nothing_of_it_is_under_way, begin_test,
+        cmocka_unit_test_setup_teardown(begins_nothing_from_its_journal_alone, begin_test,
                                         end_test),
+        cmocka_unit_test_setup_teardown(a_once_step_is_unknown_where_the_journal_went_back,
+                                        begin_test, end_test),
+        cmocka_unit_test_setup_teardown(a_run_is_over_when_nothing_of_it_is_under_way, begin_test,
+                                        end_test),
+        cmocka_unit_test_setup_teardown(the_end_told_by_an_old_controller_is_not_heard, begin_test,
+                                        end_test),
+        cmocka_unit_test_setup_teardown(a_run_that_an_old_controller_ended_is_answered_and_goes_on,
+                                        begin_test, end_test),
+        cmocka_unit_test_setup_teardown(remembers_so_many_runs_that_are_over_and_no_more,
+                                        begin_test, end_test),
         cmocka_unit_test_setup_teardown(begins_nothing_of_a_run_that_is_over, begin_test, end_test),
         cmocka_unit_test_setup_teardown(forgets_the_oldest_run_when_it_remembers_too_much,
                                         begin_test, end_test),

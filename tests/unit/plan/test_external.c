@@ -169,6 +169,30 @@ static void stops_at_a_partial_ledger(void **state UNUSED)
           "again; or say partial_ok: true when the migrator goes on by itself\n");
 }
 
+static const char rolling_toggles[] =
+    "lockstep: 1\n"
+    "kind: Cluster\n"
+    "name: t\n"
+    "application: toggles\n"
+    "version: \"5.6.0\"\n"
+    "nodes: [ { name: a }, { name: b } ]\n"
+    "databases: { main: { url: \"postgres://u@h/d\", via: controller } }\n"
+    "strategy: { rolling: { canary: 1 } }\n";
+
+/* A way down was broken off behind the release that is wanted now: waves of a way down would start nodes before the rows
+ * have come up again. */
+static void refuses_to_roll_where_the_migrator_must_go_against_the_direction(void **state UNUSED)
+{
+    world_init(&w);
+    world_read(&w, rolling_toggles, external_application);
+    world_release(&w, "5.6.0", 0);
+    world_release(&w, "5.12.8", 0);
+    world_runs(&w, "5.12.8");
+    world_rows(&w, 0);
+    const char *words = world_refusal(&w, NULL);
+    assert_non_null(strstr(words, "210 migrations must go up on the way to 5.6.0"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +201,7 @@ int main(void)
         T(runs_it_from_the_installed_newer_tree_down),
         T(stages_the_newer_tree_when_it_is_gone_from_the_node),
         T(stops_at_a_partial_ledger),
+        T(refuses_to_roll_where_the_migrator_must_go_against_the_direction),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

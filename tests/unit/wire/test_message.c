@@ -100,7 +100,11 @@ static void orders_come_back(void **state)
         .type = WIRE_ORDER_WELCOME,
         .fence = UINT64_MAX,
         .heartbeat_ms = 5000,
-        .instruction = {.key = a_key, .fence = 7, .cluster = "c", .name = "swap"},
+        .instruction = {.key = a_key,
+                        .fence = 7,
+                        .cluster = "c",
+                        .name = "swap",
+                        .last = {.phase = 3, .step = UINT32_MAX, .attempt = 2}},
         .id = 9,
         .action = {.data = (const uint8_t *)"{}", .len = 2},
         .cluster = "c",
@@ -114,13 +118,19 @@ static void orders_come_back(void **state)
     assert_memory_equal(&back.instruction.key, &a_key, sizeof(a_key));
     assert_true(back.instruction.fence == 7 && back.instruction.action.len == 0);
     assert_string_equal(back.instruction.name, "swap");
+    assert_true(back.instruction.last.phase == 3 && back.instruction.last.step == UINT32_MAX &&
+                back.instruction.last.attempt == 2);
+    in.instruction.last.attempt = 0;
+    assert_int_equal(order_round(&in).instruction.last.phase, 0);
     in.type = WIRE_ORDER_OBSERVE;
     back = order_round(&in);
     assert_true(back.id == 9 && back.action.len == 2);
     assert_memory_equal(back.action.data, "{}", 2);
     assert_string_equal(back.state_name, "c.app");
     in.type = WIRE_ORDER_FORGET;
-    assert_string_equal(order_round(&in).run, "r1");
+    back = order_round(&in);
+    assert_string_equal(back.run, "r1");
+    assert_true(back.fence == UINT64_MAX);
     in.type = WIRE_ORDER_WATCH;
     back = order_round(&in);
     assert_true(str_equal(back.run, "r1") && back.action.len == 2);

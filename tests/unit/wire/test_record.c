@@ -105,7 +105,7 @@ static void records_of_a_run_come_back(void **state)
     }
 }
 
-#define PLACE_RECORDS 5
+#define PLACE_RECORDS 6
 static const struct instruction_key most_key = {
     .run = "0123456789abcdef0123456789abcdef", UINT32_MAX, UINT32_MAX, UINT32_MAX};
 static struct wire_instruction an_instruction(void)
@@ -133,6 +133,7 @@ static void place_records(struct agent_record ret[PLACE_RECORDS])
     ret[3] = (struct agent_record){
         .type = AGENT_RECORD_OUTCOME, .key = most_key, .outcome = large_outcome()};
     ret[4] = (struct agent_record){.type = AGENT_RECORD_FORGET, .key = {.run = "x"}};
+    ret[5] = (struct agent_record){.type = AGENT_RECORD_OVER, .key = {.run = "x"}, .fence = 8};
 }
 
 static void records_of_a_place_come_back(void **state)

@@ -274,7 +274,8 @@ static void a_killed_worker_of_a_once_command_is_unknown_and_of_another_failed(v
     assert_non_null(strstr(w->last.outcome.message, "signal 9"));
 }
 
-static void a_once_command_that_died_with_its_agent_is_unknown_and_another_runs_again(void **state)
+static void
+a_once_command_that_died_with_its_agent_is_unknown_and_another_waits_to_be_asked_for(void **state)
 {
     struct world *w = *state;
     struct wire_order once = instruct(w, 1, "sleep 30", true);
@@ -297,7 +298,14 @@ static void a_once_command_that_died_with_its_agent_is_unknown_and_another_runs_
     usleep(100000);
     w->ended = 0;
     open_place(w);
-    wait_for(w, &w->ended, 2); /* the first one again, and this one */
+    wait_for(w, &w->ended, 1); /* the first one again */
+    for (int i = 0; i < 20; i++) {
+        uv_run(&w->loop, UV_RUN_ONCE);
+    }
+    assert_int_equal(starts(w), 2); /* nothing is begun from the journal alone */
+    other.instruction.left_ms = 70000;
+    place_order(w->place, &other);
+    wait_for(w, &w->ended, 2);
     assert_int_equal(w->last.key.step, 3);
     assert_int_equal(w->last.outcome.status, OUTCOME_DONE);
     assert_int_equal(starts(w), 3);
@@ -346,12 +354,51 @@ static void a_forgotten_run_leaves_no_files_and_no_answers(void **state)
     place_order(w->place, &order);
     wait_for(w, &w->ended, 1);
     struct wire_order forget = {.type = WIRE_ORDER_FORGET, .run = RUN};
+    place_order(w->place, &forget); /* an old controller's word: it carries fence 0 */
+    assert_true(file_exists(arena_printf(&w->arena, "%s/work/" RUN, w->dir)));
+    forget.fence = 1;
     place_order(w->place, &forget);
     assert_false(file_exists(arena_printf(&w->arena, "%s/work/" RUN, w->dir)));
     close_place(w);
     w->ended = 0;
     open_place(w);
     assert_int_equal(w->ended, 0);
+}
+
+/* What the place's state directory held before, or nothing of it. */
+static void restore_older_copy(struct world *w)
+{
+    close_place(w);
+    dir_remove(w->dir, NULL);
+    assert_int_equal(dir_make(w->dir, 0700, NULL), 0);
+    w->ended = 0;
+    open_place(w);
+}
+
+static void a_place_that_forgot_what_it_said_does_not_double_a_once_command(void **state)
+{
+    struct world *w = *state;
+    struct wire_order once = instruct(w, 1, "true", true);
+    place_order(w->place, &once);
+    wait_for(w, &w->ended, 1);
+    restore_older_copy(w);
+    assert_int_equal(starts(w), 0); /* the count went with the directory */
+    once.instruction.last = (struct agent_step_key){.phase = 1, .step = 1, .attempt = 1};
+    place_order(w->place, &once);
+    wait_for(w, &w->ended, 1);
+    assert_int_equal(w->last.outcome.status, OUTCOME_UNKNOWN);
+    assert_non_null(strstr(w->last.outcome.message, "older copy"));
+    struct wire_order other = instruct(w, 1, "true", false);
+    other.instruction.last = once.instruction.last;
+    other.instruction.key.step = 3;
+    place_order(w->place, &other); /* it looks before it acts */
+    wait_for(w, &w->ended, 2);
+    assert_int_equal(w->last.outcome.status, OUTCOME_DONE);
+    once.instruction.key.attempt = 2; /* a person has looked, and said retry */
+    place_order(w->place, &once);
+    wait_for(w, &w->ended, 3);
+    assert_int_equal(w->last.outcome.status, OUTCOME_DONE);
+    assert_int_equal(starts(w), 2);
 }
 
 static void an_action_that_no_program_here_knows_fails_with_words(void **state)
@@ -381,10 +428,12 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(
             a_killed_worker_of_a_once_command_is_unknown_and_of_another_failed, setup, teardown),
         cmocka_unit_test_setup_teardown(
-            a_once_command_that_died_with_its_agent_is_unknown_and_another_runs_again, setup,
-            teardown),
+            a_once_command_that_died_with_its_agent_is_unknown_and_another_waits_to_be_asked_for,
+            setup, teardown),
         cmocka_unit_test_setup_teardown(an_old_fence_acts_on_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(an_observation_answers_and_leaves_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_place_that_forgot_what_it_said_does_not_double_a_once_command, setup, teardown),
         cmocka_unit_test_setup_teardown(a_forgotten_run_leaves_no_files_and_no_answers, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(an_action_that_no_program_here_knows_fails_with_words,
