@@ -243,10 +243,15 @@ static const struct option_spec rollback_options[] = {
 const struct verb verb_rollback = {
     .name = "rollback",
     .usage = "[RUN|CLUSTER] [--why TEXT]",
-    .summary = "abort a run, and mark it to be taken back",
-    .about = "Stops scheduling as abort does; what is under way ends by itself. The run's end says "
-             "that the way back\n"
-             "is wanted.\n" ABOUT_END,
+    .summary = "abort a run, and go back to where it came from",
+    .about = "Stops scheduling as abort does; what is under way ends by itself. Then the way back "
+             "to the version that\n"
+             "the run came from is planned from what is there, and started as a run of its own: "
+             "`lockstep watch\n"
+             "CLUSTER` shows it. While that plan is refused (a node is away) it is tried again; "
+             "another apply takes\n"
+             "its place. A failure of it pauses. Past the point of no return the word is "
+             "refused.\n" ABOUT_END,
     .example = "  lockstep rollback chat-prod --why \"errors since the canary\"\n",
     .options = rollback_options,
     .option_count = ARRAY_SIZE(rollback_options),

@@ -26,6 +26,7 @@
 
 struct sessions;
 struct runs;
+struct rollback;
 
 struct controller {
     uv_loop_t loop;
@@ -40,6 +41,7 @@ struct controller {
     struct journal *journal;
     struct sessions *sessions;
     struct runs *runs;
+    struct rollback *rollbacks; /* runs that ended and are to be taken back */
     struct rpc_server *server;
     bool stopping; /* what places say is not heard any more: the next life asks again */
     int status;    /* of the program, once it stops */

@@ -10,6 +10,7 @@
 #include "controller/controller.h"
 #include "controller/operator_api.h"
 #include "controller/releases.h"
+#include "controller/rollback.h"
 #include "controller/runs.h"
 #include "controller/sessions.h"
 #include "controller/trust.h"
@@ -145,6 +146,9 @@ static int start(struct controller *c, struct error *e)
     if (r == 0) {
         r = runs_open(c, e);
     }
+    if (r == 0) {
+        r = rollbacks_open(c, e);
+    }
     return r < 0 ? r : listen_for_all(c, &server, e);
 }
 
@@ -164,6 +168,7 @@ static void stop(struct controller *c)
     while (c->server != NULL) {
         uv_run(&c->loop, UV_RUN_ONCE);
     }
+    rollbacks_close(c);
     runs_close(c);
     sessions_close(c);
     c->journal = journal_close(c->journal);

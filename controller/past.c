@@ -27,16 +27,27 @@ static int note(void *context, uint64_t number UNUSED, struct bytes data, struct
     return r;
 }
 
+static int read_plan(struct controller *c, struct arena *arena, const struct stored_run *run,
+                     struct plan *ret, struct error *e)
+{
+    struct bytes json = {0};
+    int r = store_plan(c->store, arena, run->plan_id, &json, NULL, e);
+    return r < 0 ? r : plan_from_json(arena, (const char *)json.data, json.len, ret, e);
+}
+
+/* A run that only put releases on the nodes arrives nowhere. */
+static bool ends_the_past(struct controller *c, struct arena *arena, const struct stored_run *run)
+{
+    struct plan plan = {0};
+    return has_arrived(run) && (read_plan(c, arena, run, &plan, NULL) < 0 || plan.part == PLAN_WHOLE);
+}
+
 static int read_run(struct controller *c, struct arena *arena, const struct stored_run *run,
                     struct done *done, struct error *e)
 {
-    struct bytes json = {0};
     struct plan *plan = ARENA_NEW(arena, struct plan);
-    int r = store_plan(c->store, arena, run->plan_id, &json, NULL, e);
-    if (r == 0) {
-        r = plan_from_json(arena, (const char *)json.data, json.len, plan, e);
-    }
-    if (r == 0) {
+    int r = read_plan(c, arena, run, plan, e);
+    if (r == 0 && plan->part == PLAN_WHOLE) {
         done_run(done, plan, run->run);
         r = journal_read(c->journal, run->run, note, done, e);
     }
@@ -50,7 +61,7 @@ int past_done(struct controller *c, struct arena *arena, const char *cluster,
     struct done *done = done_new(arena);
     int r = store_runs(c->store, arena, cluster, PAST_RUNS_MAX, &runs, e);
     size_t count = 0;
-    while (count < runs.count && !has_arrived(&runs.items[count])) {
+    while (count < runs.count && !ends_the_past(c, arena, &runs.items[count])) {
         count++;
     }
     for (size_t i = count; r == 0 && i > 0; i--) {

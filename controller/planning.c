@@ -27,7 +27,7 @@ struct planning {
     const char *to;
     struct backups restores;
     const struct plan *same_as;
-    bool observe_only;
+    bool observe_only, rolls_back;
     struct inventory inventory;
     const char *state_name;
     size_t unanswered;
@@ -126,7 +126,8 @@ static struct plan_request what_to_plan(const struct planning *p)
     return (struct plan_request){.to = p->to,
                                  .spec_digest = p->digest,
                                  .restores = p->restores.items,
-                                 .restore_count = p->restores.count};
+                                 .restore_count = p->restores.count,
+                                 .rolls_back = p->rolls_back};
 }
 
 static void compile(struct planning *p)
@@ -618,6 +619,7 @@ struct planning *planning_start(struct controller *c, const struct planning_requ
     p->to = str_empty(request->to) ? NULL : arena_strdup(&p->arena, request->to);
     p->same_as = request->same_as;
     p->observe_only = request->observe_only;
+    p->rolls_back = request->rolls_back;
     p->digest = bundle_digest(&p->arena, request->bundle);
     if (bundle_read(&p->arena, request->bundle, &p->spec, &p->complaints) == 0 &&
         (p->spec.cluster == NULL || p->spec.application == NULL)) {

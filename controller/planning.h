@@ -18,6 +18,7 @@ struct planning_request {
     const struct plan
         *same_as; /* borrowed until the end; NULL: just plan. Else: the differences to this plan */
     bool observe_only; /* for status: no plan */
+    bool rolls_back;   /* it follows a run by itself: then a failure only pauses */
     const char *
         restore_run; /* NULL or "": none; else back to its backups, and `to` is its release when not said */
     struct strings databases; /* restore_run: of these; empty: of all; borrowed for the call */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/rollback.h"
 #include "controller/run.h"
 #include "controller/sessions.h"
 #include "lib/base/str.h"
@@ -162,7 +163,13 @@ static void keep_state(struct run *run, const struct waiting *w)
 {
     struct controller *c = run->controller;
     bool end = rollout_state_is_end(w->state);
+    bool back = end && rollout_rolls_back(run->machine);
     struct error e = {0};
+    /* Before the end itself, so that no crash in between forgets it. */
+    if (back && store_run_roll_back(c->store, run->id, &e) < 0) {
+        controller_fail(c, &e);
+        return;
+    }
     const char *done = w->state == ROLLOUT_SUCCEEDED && w->why == NULL
                            ? plan_part_words(&run->arena, &run->plan)
                            : NULL;
@@ -174,6 +181,9 @@ static void keep_state(struct run *run, const struct waiting *w)
     log_line(PROGRAM, "run %s of %s is %s%s%s", run->id, run->cluster, rollout_state_name(w->state),
              w->why != NULL ? ": " : "", w->why != NULL ? w->why : "");
     run->ended = end;
+    if (back) {
+        rollback_begin(c, run->id);
+    }
     if (w->state == ROLLOUT_SUCCEEDED && run->plan.part == PLAN_WHOLE &&
         store_observed_put(c->store, run->cluster, run->plan.to, act_now_ms(), &e) < 0) {
         controller_fail(c, &e);
@@ -528,12 +538,44 @@ static int word_to_unread(struct controller *c, const char *id, const struct wor
     return r;
 }
 
+/* The step from which there is no way back, when it has begun; NULL: it has not. */
+static const char *no_return_step(const struct run *run)
+{
+    uint32_t now = rollout_phase(run->machine);
+    for (uint32_t p = 0; p < run->plan.phases.count && p <= now; p++) {
+        const struct plan_phase *phase = plan_phase_at(&run->plan, p);
+        for (uint32_t s = 0; phase->no_return && s < phase->steps.count; s++) {
+            const struct plan_step *step = plan_step_at(&run->plan, p, s);
+            if (step->lossy == NULL) {
+                continue;
+            }
+            if (p < now || step->on == NULL) {
+                return step->lossy;
+            }
+            struct place_view view =
+                rollout_place(run->machine, rollout_find_place(run->machine, step->on));
+            if (view.step > s || (view.step == s && view.state != STEP_WAITING)) {
+                return step->lossy;
+            }
+        }
+    }
+    return NULL;
+}
+
 int runs_word(struct controller *c, const char *id, const struct word_event *word,
               const char **ret_state, struct error *e)
 {
     struct run *run = runs_find(c, id);
     if (run == NULL) {
         return word_to_unread(c, id, word, ret_state, e);
+    }
+    const char *lost = word->word == WORD_ROLLBACK ? no_return_step(run) : NULL;
+    if (lost != NULL && !rollout_state_is_end(rollout_state(run->machine))) {
+        return error_set(e, E_CONFLICT,
+                         "run %s is past its point of no return (%s): abort it, then go back to "
+                         "its backup with `lockstep restore %s`, or apply the older version and "
+                         "do without what is lost",
+                         id, lost, id);
     }
     struct arena arena;
     arena_init(&arena);

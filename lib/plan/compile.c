@@ -75,7 +75,8 @@ static void fill_plan(struct compiler *c, const struct plan_request *request, co
     plan->spec_digest = request->spec_digest;
     plan->from = from;
     plan->to = c->to;
-    plan->on_failure = c->cluster->strategy != NULL ? c->cluster->strategy->on_failure : 0;
+    bool pauses = request->rolls_back || c->cluster->strategy == NULL;
+    plan->on_failure = pauses ? ON_FAILURE_PAUSE : c->cluster->strategy->on_failure;
     for (size_t i = 0; i < c->node_count; i++) {
         const struct node_state *n = &c->nodes[i];
         struct plan_node *node = list_push(c->arena, &plan->nodes, sizeof(*node));

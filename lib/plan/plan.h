@@ -178,6 +178,7 @@ struct plan_request {
     const char *spec_digest;
     const struct plan_restore *restores; /* of different databases; the others migrate */
     size_t restore_count; /* > 0: all-at-once and in one hop, whatever the paths say */
+    bool rolls_back;      /* it follows a run by itself: a failure of it only pauses */
 };
 
 /* The way over releases, both ends included: {"9.11.3","8.1.9","7.8.15"}; each as the application writes it. Of the ways

@@ -116,3 +116,70 @@ def test_a_revert_takes_a_half_done_run_back_with_what_its_extra_steps_did(make_
         assert marks(site, name) == ["did 1.1.0", "undid 1.1.0"]
     assert marks(site, "app-3") == []
     assert "nothing to do" in ls.ok("apply", site.cluster_file).words
+
+
+# ---- the word rollback -----------------------------------------------------------------------
+
+
+def newest(ls):
+    return ls.ok("--json", "history", CLUSTER).json()["runs"][0]
+
+
+def wait_taken_back(ls, site, failed, schema):
+    def over():
+        run = newest(ls)
+        return run["who"] == f"rollback of {failed}" and run["state"] in ("succeeded", "paused")
+
+    wait_until("the rollback's run ends", over, timeout_s=60)
+    assert newest(ls)["state"] == "succeeded", ls.tails()
+    assert newest(ls)["to"] == "1.0.0"
+    assert site.problems("1.0.0") == [], ls.tails()
+    assert site.database.schema() == schema
+    for name in site.names:
+        assert marks(site, name) in ([], ["did 1.1.0", "undid 1.1.0"]), name
+    assert marks(site, "app-2") == ["did 1.1.0", "undid 1.1.0"]
+
+
+def test_the_word_rollback_takes_a_paused_all_at_once_run_back_after_its_migration(make_site,
+                                                                                   start):
+    site = make_marked(make_site, strategy="all-at-once")
+    ls = start(site)
+    go(ls, site, "1.0.0")
+    schema = site.database.schema()
+    assert ls.run("apply", site.write("1.1.0")).code != 0
+    failed = newest(ls)
+    assert failed["state"] == "paused" and site.database.schema() != schema
+    ls.ok("rollback", CLUSTER)
+    wait_taken_back(ls, site, failed["run"], schema)
+
+
+def test_a_rollback_goes_on_after_the_controller_died_between_the_two_runs(make_site, start):
+    """app-3 is away, so that the way back cannot be planned before the controller is killed."""
+    site = make_marked(make_site)
+    ls = start(site)
+    go(ls, site, "1.0.0")
+    schema = site.database.schema()
+    assert ls.run("apply", site.write("1.1.0")).code != 0
+    failed = newest(ls)["run"]
+    ls.kill("app-3")
+    ls.ok("rollback", failed)
+    wait_until("the run has ended", lambda: newest(ls)["state"] == "aborted")
+    ls.kill("lockstepd")
+    ls.restart("lockstepd")
+    assert newest(ls)["run"] == failed
+    ls.restart("app-3")
+    wait_taken_back(ls, site, failed, schema)
+
+
+def test_past_the_point_of_no_return_the_word_rollback_offers_the_restore(make_site, start):
+    site = make_site(names=("app-1", "app-2"), extra_steps=MARKS.replace("1.1.0", "2.0.0"))
+    (site.node_dir("app-2") / "closed").touch()
+    ls = start(site)
+    go(ls, site, "1.1.0")
+    assert ls.run("apply", site.write("2.0.0")).code != 0
+    failed = newest(ls)
+    assert failed["state"] == "paused"
+    result = ls.run("rollback", failed["run"])
+    assert result.code != 0 and "point of no return" in result.words, result
+    assert f"lockstep restore {failed['run']}" in result.words
+    assert newest(ls)["state"] == "paused"

@@ -32,7 +32,8 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS run ("
     "  run TEXT PRIMARY KEY, cluster TEXT NOT NULL, plan_id TEXT NOT NULL REFERENCES plan (id),"
     "  from_version TEXT, to_version TEXT, state TEXT NOT NULL, why TEXT, who TEXT,"
-    "  started_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL DEFAULT 0);"
+    "  started_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL DEFAULT 0,"
+    "  roll_back INTEGER NOT NULL DEFAULT 0);"
     "CREATE UNIQUE INDEX IF NOT EXISTS run_one_per_cluster ON run (cluster) WHERE ended_ms = 0;";
 
 int store_open(const char *path, struct store **ret, struct error *e)
@@ -515,6 +516,25 @@ int store_runs(struct store *s, struct arena *arena, const char *cluster, uint32
                  " FROM run WHERE ?1 IS NULL OR cluster = ?1 ORDER BY started_ms DESC, rowid DESC "
                  "LIMIT ?2",
                  take_runs, &g, e, ARG_TEXT(cluster), ARG_INT(limit));
+    *ret = runs;
+    return r < 0 ? r : 0;
+}
+
+int store_run_roll_back(struct store *s, const char *run, struct error *e)
+{
+    return SQLITE_RUN(s->db, e, "UPDATE run SET roll_back = 1 WHERE run = ?", ARG_TEXT(run));
+}
+
+int store_runs_to_roll_back(struct store *s, struct arena *arena, struct stored_runs *ret,
+                            struct error *e)
+{
+    struct stored_runs runs = {0};
+    struct growing g = {.list = &runs};
+    int r = each_row(s, arena,
+                     "SELECT " RUN_COLUMNS " FROM run WHERE roll_back = 1 AND ended_ms > 0 AND NOT "
+                     "EXISTS (SELECT 1 FROM run AS later WHERE later.cluster = run.cluster AND "
+                     "later.rowid > run.rowid)",
+                     NULL, 0, take_runs, &g, e);
     *ret = runs;
     return r < 0 ? r : 0;
 }

@@ -128,6 +128,11 @@ int store_run(struct store *s, struct arena *arena, const char *run, struct stor
 /* Newest first; cluster NULL: of all. */
 int store_runs(struct store *s, struct arena *arena, const char *cluster, uint32_t limit,
                struct stored_runs *ret, struct error *e);
+/* When it has ended it is to be taken back. */
+int store_run_roll_back(struct store *s, const char *run, struct error *e);
+/* Those that have ended so, and that no other run of their cluster has followed. */
+int store_runs_to_roll_back(struct store *s, struct arena *arena, struct stored_runs *ret,
+                            struct error *e);
 /* Those that are not over, oldest first. */
 int store_runs_open(struct store *s, struct arena *arena, struct stored_runs *ret, struct error *e);
 

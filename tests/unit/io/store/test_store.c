@@ -157,6 +157,39 @@ static void a_cluster_has_one_run_that_is_not_over(void **state)
     assert_int_equal(store_run(w->store, &w->arena, "r9", &read, &w->e), E_NOT_FOUND);
 }
 
+static size_t to_take_back(struct world *w)
+{
+    struct stored_runs runs = {0};
+    assert_int_equal(store_runs_to_roll_back(w->store, &w->arena, &runs, &w->e), 0);
+    return runs.count;
+}
+
+static void a_run_is_to_be_taken_back_until_another_follows(void **state)
+{
+    struct world *w = *state;
+    const struct bytes nothing = {(const uint8_t *)"{}", 2};
+    assert_int_equal(store_plan_put(w->store, "p", nothing, nothing, &w->e), 0);
+    struct stored_run run = {.run = "r1",
+                             .cluster = "chat",
+                             .plan_id = "p",
+                             .to = "2.0.0",
+                             .state = "running",
+                             .started_ms = 1};
+    assert_int_equal(store_run_put(w->store, &run, &w->e), 0);
+    assert_int_equal(store_run_roll_back(w->store, "r1", &w->e), 0);
+    assert_int_equal(to_take_back(w), 0); /* it is not over */
+    assert_int_equal(store_run_state(w->store, "r1", "aborted", "why", 9, &w->e), 0);
+    assert_int_equal(to_take_back(w), 1);
+    run.run = "r2";
+    run.cluster = "shop";
+    assert_int_equal(store_run_put(w->store, &run, &w->e), 0);
+    assert_int_equal(to_take_back(w), 1); /* another cluster's */
+    run.run = "r3";
+    run.cluster = "chat";
+    assert_int_equal(store_run_put(w->store, &run, &w->e), 0);
+    assert_int_equal(to_take_back(w), 0);
+}
+
 static void the_database_itself_refuses_a_second_open_run(void **state)
 {
     struct world *w = *state;
@@ -203,6 +236,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_revision_is_added_only_when_it_differs_from_the_newest,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_cluster_has_one_run_that_is_not_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_run_is_to_be_taken_back_until_another_follows, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(the_database_itself_refuses_a_second_open_run, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_node_is_known_once_it_has_enrolled, setup, teardown),
