@@ -39,7 +39,8 @@ static int read_plan(struct controller *c, struct arena *arena, const struct sto
 static bool ends_the_past(struct controller *c, struct arena *arena, const struct stored_run *run)
 {
     struct plan plan = {0};
-    return has_arrived(run) && (read_plan(c, arena, run, &plan, NULL) < 0 || plan.part == PLAN_WHOLE);
+    return has_arrived(run) &&
+           (read_plan(c, arena, run, &plan, NULL) < 0 || plan.part == PLAN_WHOLE);
 }
 
 static int read_run(struct controller *c, struct arena *arena, const struct stored_run *run,
