@@ -150,6 +150,12 @@ const char *db_unsettled_words(struct arena *arena, const struct db_unsettled *u
     if (!u->ours) {
         return arena_printf(arena, "migration %s is marked by its own tool: %s", what, u->mark);
     }
+    if (u->question) {
+        return arena_printf(arena,
+                            "%s is not in the ledger, but the evidence says that it %s, and "
+                            "nothing tells whether it was taken back",
+                            what, u->statement);
+    }
     const char *line = u->line > 0 ? arena_printf(arena, ", line %d", u->line) : "";
     return arena_printf(arena,
                         "%s was begun on its way %s at %s and whether it ran to its end is not "

@@ -44,7 +44,7 @@ static const char *below(const struct db_call *call, const char *name)
 
 static volatile sig_atomic_t interrupts;
 
-/* The second one leaves as a crash would: the lock's holder stays, and the same command goes on from there. */
+/* The second one leaves as a crash would: the same command goes on from there. */
 static void interrupted(int number UNUSED)
 {
     int saved = errno;
@@ -336,6 +336,10 @@ static int lock_once(struct db_call *call, struct error *e)
     }
     struct db_lock_action lock = {
         .database = call->ref, .format = lock_format(call), .wait_ms = call->wait_ms};
+    /* Of other programs that we start (a migrator, a restore) nobody can prove from afar that nothing is left: the lock
+     * stays. */
+    bool programs = call->own_lock_only || str_equal(call->act.step, "restore");
+    call->act.leash = call->claim_fd >= 0 && !programs ? below(call, "claim") : NULL;
     struct action action = {.db_lock = &lock};
     return act_db_lock(&call->act, &action, e);
 }

@@ -15,15 +15,18 @@ const struct verb verb_db_lock = {
     .name = "db lock",
     .usage = "--url URL [--format FORMAT] [--let-go]",
     .summary = "who holds a database's locks",
-    .about = "Names who holds Lockstep's lock (run, host, process, since) and, with --format, the "
-             "tool's\n"
-             "own: its session, where that comes from, and its age. Nothing is changed.\n"
-             "\n"
-             "A call that was killed leaves its lock held, so that nobody runs into what may still "
-             "be at\n"
-             "work; the same command goes on with it. --let-go lets it go instead.\n"
-             "\n"
-             "--json: {database, lock: {held, words}, tool_lock: {held, words} or null, fence}\n",
+    .about =
+        "Names who holds Lockstep's lock (run, host, process, since) and, with --format, the "
+        "tool's\n"
+        "own: its session, where that comes from, and its age. Nothing is changed.\n"
+        "\n"
+        "The lock of a call that was killed is let go as soon as nothing of it is at work on "
+        "the server\n"
+        "any more; the same command goes on where it stopped. Where a restore or a migrator of "
+        "--delegate\n"
+        "was killed the lock stays. --let-go ends what is left of such a call now.\n"
+        "\n"
+        "--json: {database, lock: {held, words}, tool_lock: {held, words} or null, fence}\n",
     .example = "  lockstep db lock --url postgres://mm@db1/chat --format morph\n",
     .options = lock_options,
     .option_count = ARRAY_SIZE(lock_options),

@@ -41,12 +41,28 @@ def test_a_killed_call_s_lock_is_named_and_can_be_let_go(on_postgres):
     assert (done.returncode, str(run.pid) in done.stderr) == (1, True)
     run.send_signal(signal.SIGKILL)
     run.communicate()
-    assert on_postgres.json("lock")[1]["lock"]["held"]
+    assert on_postgres.json("lock")[1]["lock"]["held"]  # its statement is still at work on the server
     done = on_postgres.db("lock", "--let-go")
     assert (done.returncode, done.stdout) == (0, "lockstep   free\nmorph      free\n"), done.stderr
     assert on_postgres.read("SELECT * FROM db_lock") == []
     assert not any("pg_sleep" in s[3] for s in on_postgres.server.sessions(on_postgres.name))
     assert no_holder_lives(on_postgres)
+
+
+def test_a_killed_call_s_lock_goes_by_itself_when_nothing_of_it_is_at_work(on_postgres):
+    on_postgres.write(1, "slow", "SELECT pg_sleep(1000)", "")
+    run = on_postgres.start("up")
+    wait_until("it sleeps", lambda: any("pg_sleep" in s[3] for s in on_postgres.server.sessions(on_postgres.name)))
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+    on_postgres.read("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'"
+                     " OR query LIKE 'BEGIN; %pg_sleep(1000)%'")
+    wait_until("the lock is free", lambda: not on_postgres.json("lock")[1]["lock"]["held"])
+    assert on_postgres.read("SELECT * FROM db_lock") == []
+    wait_until("its holder has ended", lambda: no_holder_lives(on_postgres))
+    on_postgres.write(1, "slow", "CREATE TABLE quick (id integer)", "")
+    assert on_postgres.db("up").returncode == 0
+    assert on_postgres.ledger() == ["slow"]
 
 
 def test_a_backup_is_whole_and_never_written_over(database):

@@ -211,7 +211,7 @@ static const char *direction(const struct db_work *work)
     return work->down ? "1" : "0";
 }
 
-#define EVIDENCE "SELECT item, down, digest, how, at FROM"
+#define EVIDENCE "SELECT item, down, digest, how, at, run, step, number FROM"
 
 static struct db_evidence evidence_of(const struct db_rows *rows, size_t row)
 {
@@ -220,7 +220,10 @@ static struct db_evidence evidence_of(const struct db_rows *rows, size_t row)
                                 .down = to_number(db_cell(rows, row, 1)) != 0,
                                 .digest = db_cell(rows, row, 2),
                                 .how = db_cell(rows, row, 3),
-                                .at = db_cell(rows, row, 4)};
+                                .at = db_cell(rows, row, 4),
+                                .run = db_cell(rows, row, 5),
+                                .step = db_cell(rows, row, 6),
+                                .number = to_number(db_cell(rows, row, 7))};
 }
 
 static int by_item(const void *a, const void *b)
@@ -231,13 +234,12 @@ static int by_item(const void *a, const void *b)
     return r != 0 ? r : (int)x->down - (int)y->down;
 }
 
-int db_evidence_read(struct db_session *s, struct arena *arena, const char *run, const char *step,
-                     struct db_evidence **ret, size_t *ret_count, struct error *e)
+static int evidence_list(struct db_session *s, struct arena *arena, const char *sql,
+                         const char *const *params, size_t param_count, struct db_evidence **ret,
+                         size_t *ret_count, struct error *e)
 {
-    const char *params[] = {run, step};
     struct db_rows rows;
-    int rc = db_query(s, arena, sql_text(s, EVIDENCE, "evidence", "WHERE run = $1 AND step = $2"),
-                      params, 2, &rows, e);
+    int rc = db_query(s, arena, sql, params, param_count, &rows, e);
     if (rc < 0) {
         return rc;
     }
@@ -249,6 +251,28 @@ int db_evidence_read(struct db_session *s, struct arena *arena, const char *run,
     *ret = list;
     *ret_count = rows.count;
     return 0;
+}
+
+int db_evidence_read(struct db_session *s, struct arena *arena, const char *run, const char *step,
+                     struct db_evidence **ret, size_t *ret_count, struct error *e)
+{
+    const char *params[] = {run, step};
+    return evidence_list(s, arena,
+                         sql_text(s, EVIDENCE, "evidence", "WHERE run = $1 AND step = $2"), params,
+                         2, ret, ret_count, e);
+}
+
+int db_evidence_newest(struct db_session *s, struct arena *arena, const char *ledger,
+                       struct db_evidence **ret, size_t *ret_count, struct error *e)
+{
+    const char *params[] = {ledger, DB_RESTORED};
+    const char *of =
+        sql_text(s, "WHERE number IN (SELECT max(number) FROM", "evidence",
+                 "WHERE ledger = $1 AND number > (SELECT coalesce(max(number), 0) FROM");
+    const char *where =
+        sql_text(s, of, "evidence", "WHERE ledger = '' AND item = $2) GROUP BY item)");
+    return evidence_list(s, arena, sql_text(s, EVIDENCE, "evidence", where), params, 2, ret,
+                         ret_count, e);
 }
 
 int db_evidence_find(struct db_session *s, struct arena *arena, const struct db_work *work,
@@ -275,12 +299,13 @@ int db_evidence_add(struct db_session *s, const struct db_work *work, const char
                             direction(work),
                             work->digest,
                             how,
-                            number(s, work->fence)};
+                            number(s, work->fence),
+                            or_empty(work->ledger)};
     return db_query(s, s->arena,
                     sql_text(s, "INSERT INTO", "evidence",
-                             "(run, step, item, down, digest, how, fence)"
-                             " VALUES ($1, $2, $3, $4, $5, $6, $7)"),
-                    params, 7, NULL, e);
+                             "(run, step, item, down, digest, how, fence, ledger)"
+                             " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"),
+                    params, 8, NULL, e);
 }
 
 static struct db_intent intent_of(const struct db_rows *rows, size_t row)
@@ -438,57 +463,82 @@ int db_checkpoint_write(struct db_session *s, const struct db_checkpoint *c, str
                             c->digest,
                             number(s, c->fence),
                             or_empty(c->fingerprint),
+                            NULL,
                             NULL};
     /* Two of them in one second have an order too. Whoever writes holds the lock. */
     const char *last = NULL;
+    const char *evidence = NULL;
     int rc = db_value(s, s->arena, sql_text(s, "SELECT max(number) FROM", "checkpoint", ""), NULL,
                       0, &last, e);
+    rc = rc < 0 ? rc
+                : db_value(s, s->arena, sql_text(s, "SELECT max(number) FROM", "evidence", ""),
+                           NULL, 0, &evidence, e);
     if (rc < 0) {
         return rc;
     }
     params[8] = number(s, to_number(last) + 1);
+    params[9] = number(s, to_number(evidence));
     static const char *const columns[] = {"run",    "step",  "release",     "schema", "applied",
-                                          "digest", "fence", "fingerprint", "number"};
+                                          "digest", "fence", "fingerprint", "number", "evidence"};
     static_assert(ARRAY_SIZE(columns) == ARRAY_SIZE(params), "a value each");
     return db_query(s, s->arena, upsert(s, "checkpoint", columns, ARRAY_SIZE(columns), 2), params,
                     ARRAY_SIZE(columns), NULL, e);
 }
 
-int db_checkpoint_latest(struct db_session *s, struct arena *arena, const char *release,
-                         struct db_checkpoint *ret, struct error *e)
+static int checkpoint_list(struct db_session *s, struct arena *arena, const char *release,
+                           const char *order, struct db_checkpoint **ret, size_t *ret_count,
+                           struct error *e)
 {
-    struct db_checkpoint found = {0};
     bool there = false;
-    int rc = db_evidence_exists(s, &there, e);
     struct db_rows rows = {0};
+    int rc = db_evidence_exists(s, &there, e);
     if (rc == 0 && there) {
+        const char *where = arena_printf(s->arena, "WHERE fingerprint <> ''%s ORDER BY number %s",
+                                         release != NULL ? " AND \"release\" = $1" : "", order);
         rc = db_query(s, arena,
                       sql_text(s,
                                "SELECT run, step, \"release\", digest, \"schema\", applied, fence,"
-                               " fingerprint, at FROM",
-                               "checkpoint",
-                               release != NULL ? "WHERE fingerprint <> '' AND \"release\" = $1"
-                                                 " ORDER BY number DESC LIMIT 1"
-                                               : "WHERE fingerprint <> ''"
-                                                 " ORDER BY number DESC LIMIT 1"),
+                               " fingerprint, at, evidence FROM",
+                               "checkpoint", where),
                       &release, release != NULL ? 1 : 0, &rows, e);
     }
     if (rc < 0) {
         return rc;
     }
-    if (rows.count > 0) {
-        found = (struct db_checkpoint){.run = db_cell(&rows, 0, 0),
-                                       .step = db_cell(&rows, 0, 1),
-                                       .release = db_cell(&rows, 0, 2),
-                                       .digest = db_cell(&rows, 0, 3),
-                                       .schema = (int64_t)to_number(db_cell(&rows, 0, 4)),
-                                       .applied = to_number(db_cell(&rows, 0, 5)),
-                                       .fence = to_number(db_cell(&rows, 0, 6)),
-                                       .fingerprint = db_cell(&rows, 0, 7),
-                                       .at = db_cell(&rows, 0, 8)};
+    struct db_checkpoint *list = ARENA_ARRAY(arena, rows.count, struct db_checkpoint);
+    for (size_t i = 0; i < rows.count; i++) {
+        list[i] = (struct db_checkpoint){.run = db_cell(&rows, i, 0),
+                                         .step = db_cell(&rows, i, 1),
+                                         .release = db_cell(&rows, i, 2),
+                                         .digest = db_cell(&rows, i, 3),
+                                         .schema = (int64_t)to_number(db_cell(&rows, i, 4)),
+                                         .applied = to_number(db_cell(&rows, i, 5)),
+                                         .fence = to_number(db_cell(&rows, i, 6)),
+                                         .fingerprint = db_cell(&rows, i, 7),
+                                         .at = db_cell(&rows, i, 8),
+                                         .evidence = to_number(db_cell(&rows, i, 9))};
     }
-    *ret = found;
+    *ret = list;
+    *ret_count = rows.count;
     return 0;
+}
+
+int db_checkpoint_latest(struct db_session *s, struct arena *arena, const char *release,
+                         struct db_checkpoint *ret, struct error *e)
+{
+    struct db_checkpoint *list = NULL;
+    size_t count = 0;
+    int rc = checkpoint_list(s, arena, release, "DESC LIMIT 1", &list, &count, e);
+    if (rc == 0) {
+        *ret = count > 0 ? list[0] : (struct db_checkpoint){0};
+    }
+    return rc;
+}
+
+int db_checkpoints_read(struct db_session *s, struct arena *arena, struct db_checkpoint **ret,
+                        size_t *ret_count, struct error *e)
+{
+    return checkpoint_list(s, arena, NULL, "", ret, ret_count, e);
 }
 
 /* ---- the holder's row ---- */

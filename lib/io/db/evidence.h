@@ -12,7 +12,7 @@
 
 #include "lib/io/db/session.h"
 
-#define DB_EVIDENCE_LAYOUT 2 /* of the tables; another one in the database is E_CONFLICT */
+#define DB_EVIDENCE_LAYOUT 3 /* of the tables; another one in the database is E_CONFLICT */
 #define DB_FENCE_SQLSTATE  "LS001"
 #define DB_FENCE_WORDS     "lockstep: the fence is old" /* what the triggers' errors begin with */
 
@@ -45,8 +45,13 @@ struct db_evidence {
     const char *digest;
     const char *how; /* DB_HOW_RAN, or what a person said */
     const char *at;
+    const char *run, *step;
+    uint64_t number; /* of the row: it only grows, over all runs */
 };
-#define DB_HOW_RAN "ran"
+#define DB_HOW_RAN  "ran"
+#define DB_HOW_SAID "a person said: " /* and the answer's word */
+#define DB_RESTORED                                                                                \
+    "restore" /* the item of evidence that a backup was put back; its ledger is "" */
 
 /* How far a script is that cannot run as one transaction. */
 struct db_progress {
@@ -71,6 +76,10 @@ int db_evidence_read(struct db_session *s, struct arena *arena, const char *run,
                      struct db_evidence **ret, size_t *ret_count, struct error *e);
 int db_evidence_find(struct db_session *s, struct arena *arena, const struct db_work *work,
                      struct db_evidence *ret, struct error *e);
+/* Of every item of a ledger the newest row, whichever run wrote it and whichever way it went, sorted by item; none of what
+ * stands before the newest restore: that state is gone. */
+int db_evidence_newest(struct db_session *s, struct arena *arena, const char *ledger,
+                       struct db_evidence **ret, size_t *ret_count, struct error *e);
 /* Within the caller's transaction. fault.fenced when the trigger refused it. */
 int db_evidence_add(struct db_session *s, const struct db_work *work, const char *how,
                     struct error *e);
@@ -96,13 +105,19 @@ struct db_checkpoint {
     uint64_t applied;
     uint64_t fence;
     const char *fingerprint; /* digest of the schema (fingerprint.h); "": not recorded */
-    const char *at;          /* set when read */
+    /* Set when read. */
+    const char *at;
+    uint64_t evidence; /* the number of the newest evidence then: what it covers */
 };
 int db_checkpoint_write(struct db_session *s, const struct db_checkpoint *checkpoint,
                         struct error *e);
 /* The newest with a fingerprint, of this release or (NULL) of all. ret->run is NULL when there is none (or no table). */
 int db_checkpoint_latest(struct db_session *s, struct arena *arena, const char *release,
                          struct db_checkpoint *ret, struct error *e);
+
+/* All that have a fingerprint, oldest first. */
+int db_checkpoints_read(struct db_session *s, struct arena *arena, struct db_checkpoint **ret,
+                        size_t *ret_count, struct error *e);
 
 /* Who holds the lock, as its row says, and what proves that it is dead. */
 struct db_holder {

@@ -220,6 +220,11 @@ static int failed_cleanly(struct execute *x, size_t at, int rc, struct error *e)
         x->intent = x->begun = x->added = false;
         return rc;
     }
+    /* What the intent says of the schema before it would be compared with what a person puts right meanwhile. */
+    if (x->units.items[at].kind == UNIT_ALONE &&
+        write_intent(x, at, EXECUTE_NOT_BEGUN, &second) < 0) {
+        return error_set(e, second.code, "%s", second.message);
+    }
     if (x->moves_ledger && x->format->ledger_failed != NULL &&
         x->format->ledger_failed(s, x->item, x->down, e->message, &second) < 0) {
         return error_set(e, second.code, "%s", second.message);

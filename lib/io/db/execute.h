@@ -12,6 +12,8 @@
 #define EXECUTE_UNKNOWN "unknown"
 /* … and when the units before it are done and it was not sent. */
 #define EXECUTE_NOT_BEGUN "not begun"
+/* … and when nothing was sent: it is only a question (claims.h), not yet a beginning. */
+#define EXECUTE_CLAIMED "claimed"
 
 struct execute {
     struct act *act;

@@ -72,11 +72,16 @@ int db_table_named(struct db_session *s, const char *name, struct db_table *ret,
         error_wrap(e, "database %s: its ledger", s->name);
         return rc;
     }
-    if (s->engine->kind == DB_SQLITE && is_plain(name)) {
-        table.quoted = name;
+    table.local = table.quoted;
+    if (schemas) {
+        rc = db_quote_name(s->engine, s->arena, table.name, &table.local, e);
+    }
+    if (s->engine->kind == DB_SQLITE) {
+        table.local = is_plain(name) ? name : table.quoted;
+        table.quoted = arena_printf(s->arena, SQLITE_MAIN "%s", table.local);
     }
     *ret = table;
-    return 0;
+    return rc;
 }
 
 int db_ledger_table(struct db_session *s, const char *fallback, struct db_table *ret,

@@ -78,7 +78,9 @@ struct db_table {
     const char
         *schema; /* PostgreSQL: the given one, or current_schema(), as the tools do; "" elsewhere */
     const char *name;
-    const char *quoted; /* for statements */
+    const char *
+        quoted; /* for statements; says its schema where there is one, against temporary tables of its name */
+    const char *local; /* the same without its schema */
 };
 /* Text from s->arena. E_INVALID: not such a name, or no schema to be in. */
 int db_ledger_table(struct db_session *s, const char *fallback, struct db_table *ret,

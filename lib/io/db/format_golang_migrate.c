@@ -37,13 +37,13 @@ static int ledger_create(struct db_session *s, struct error *e)
     }
     if (s->engine->kind == DB_SQLITE) {
         /* The tool gives the index this name whatever the table's is. */
-        return db_exec(
-            s,
-            arena_printf(s->arena,
-                         "CREATE TABLE IF NOT EXISTS %s (version uint64,dirty bool);"
-                         "CREATE UNIQUE INDEX IF NOT EXISTS version_unique ON %s (version)",
-                         table.quoted, table.quoted),
-            e);
+        return db_exec(s,
+                       arena_printf(s->arena,
+                                    "CREATE TABLE IF NOT EXISTS %s (version uint64,dirty bool);"
+                                    "CREATE UNIQUE INDEX IF NOT EXISTS " SQLITE_MAIN
+                                    "version_unique ON %s (version)",
+                                    table.quoted, table.local),
+                       e);
     }
     return db_exec(
         s,

@@ -285,6 +285,7 @@ static bool round_without(struct hold *h)
             set_state(h, HOLD_FAILED, rc, arena_strdup(&h->scratch, e.message));
             return true;
         }
+        h->words = arena_strdup(&h->scratch, e.message);
     }
     if (h->status.state == HOLD_WAITING && act_now_ms() >= h->deadline_ms) {
         const char *why =
@@ -370,6 +371,25 @@ static bool asked_to_stop(struct hold *h, int wait_ms)
            info.ssi_signo != SIGUSR1;
 }
 
+/* The command that wanted the lock died, and no worker of its step is left on the server: nobody needs it any more. What
+ * the worker left open meets whoever comes next. */
+static bool is_orphan(struct hold *h)
+{
+    if (hold_leashed(&h->spec)) {
+        return false;
+    }
+    bool lives = !h->open && h->status.state != HOLD_WAITING; /* not seen yet */
+    struct error e = {0};
+    if (h->open &&
+        h->session.engine->worker_lives(&h->session, h->spec.run, h->spec.step, &lives, &e) < 0) {
+        return false; /* the next round looks again, with another session where this one is gone */
+    }
+    if (!lives) {
+        say(h, "the command that wanted this lock is dead, and nothing of it is at work");
+    }
+    return !lives;
+}
+
 static int run(struct hold *h)
 {
     set_state(h, HOLD_WAITING, 0, NULL);
@@ -388,7 +408,7 @@ static int run(struct hold *h)
         }
         begun = begun || h->status.state == HOLD_HELD;
         bool waits = h->status.state != HOLD_HELD || wants_back(h);
-        if (asked_to_stop(h, waits ? POLL_WAITING_MS : POLL_HELD_MS)) {
+        if (asked_to_stop(h, waits ? POLL_WAITING_MS : POLL_HELD_MS) || is_orphan(h)) {
             release(h);
             return 0;
         }

@@ -3,11 +3,13 @@
  *   spec.json    what the holder was started with (secrets by reference only)
  *   alive        locked (flock) for as long as the holder lives: the proof of life
  *   status.json  what it does now
+ *   (elsewhere)  the leash: a file that the command behind the run has locked for as long as it lives. Of a controller's
+ *                run there is none: its holder outlives everybody until the run's unlock
  *   yield        whose process wants the tool's own locks given back; counts while that process lives
  *   log          what it said
  *
- *            start                 taken                SIGTERM
- *     (none) ─────> WAITING ──────────────────> HELD ──────────────> RELEASED
+ *            start                 taken                SIGTERM, or nobody has the leash and no worker
+ *     (none) ─────> WAITING ──────────────────> HELD ──────────────> RELEASED      of the run is left
  *                      │ wait_ms passed,          │ ^
  *                      │ fenced, no database      v │ taken again
  *                      └─────────> FAILED <───── LOST   (session gone: server restarted)
@@ -49,6 +51,9 @@ struct hold_spec {
     const char *run;
     uint64_t fence;
     int64_t wait_ms;
+    const char *leash; /* act->leash; NULL: none */
+    const char *
+        step; /* whose worker is proved gone before a leashed holder lets go; NULL without a leash */
 };
 
 /* state_dir/holders/NAME-DIGEST; DIGEST of the URL (or of where it is read from). */

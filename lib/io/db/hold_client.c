@@ -283,6 +283,8 @@ int hold_ensure(struct act *act, struct db_session *s, const struct database_ref
     struct hold_spec spec = {.database = *database,
                              .format = format,
                              .run = act->run,
+                             .leash = act->leash,
+                             .step = act->step,
                              .fence = act->fence,
                              .wait_ms = act_left_ms(act)};
     w.wanted = &spec;
@@ -306,6 +308,8 @@ int act_db_lock(struct act *act, const struct action *action, struct error *e)
     struct hold_spec spec = {.database = a->database,
                              .format = a->format,
                              .run = act->run,
+                             .leash = act->leash,
+                             .step = act->step,
                              .fence = act->fence,
                              .wait_ms = a->wait_ms};
     w.wanted = &spec;

@@ -104,10 +104,11 @@ int hold_spec_write(struct arena *arena, const char *dir, const struct hold_spec
 {
     const struct database_ref *d = &spec->database;
     json_t *json =
-        json_pack("{s:s, s:s*, s:o, s:o, s:s*, s:i, s:s, s:I, s:I}", "name", d->name, "url", d->url,
-                  "password", secret_json(d->password), "url_secret", secret_json(d->url_secret),
-                  "ledger", d->ledger, "format", spec->format, "run", spec->run, "fence",
-                  (json_int_t)spec->fence, "wait_ms", (json_int_t)spec->wait_ms);
+        json_pack("{s:s, s:s*, s:o, s:o, s:s*, s:i, s:s, s:I, s:I, s:s*, s:s*}", "name", d->name,
+                  "url", d->url, "password", secret_json(d->password), "url_secret",
+                  secret_json(d->url_secret), "ledger", d->ledger, "format", spec->format, "run",
+                  spec->run, "fence", (json_int_t)spec->fence, "wait_ms", (json_int_t)spec->wait_ms,
+                  "leash", spec->leash, "step", spec->step);
     if (json == NULL) {
         return error_set(e, E_INVALID, "database %s: its URL is not UTF-8", d->name);
     }
@@ -131,6 +132,8 @@ int hold_spec_read(struct arena *arena, const char *dir, struct hold_spec *ret, 
         .run = text_of(arena, json, "run"),
         .fence = (uint64_t)number_of(json, "fence"),
         .wait_ms = number_of(json, "wait_ms"),
+        .leash = text_of(arena, json, "leash"),
+        .step = text_of(arena, json, "step"),
     };
     json_decref(json);
     if (ret->database.name == NULL || ret->run == NULL) {
@@ -201,16 +204,26 @@ const char *hold_wish_read(struct arena *arena, const char *dir)
     return process_id_parse(process, &id) && process_alive(&id) ? text : NULL;
 }
 
-bool hold_alive(struct arena *arena, const char *dir)
+static bool is_locked(const char *path)
 {
-    int fd = open(arena_printf(arena, "%s/" HOLD_ALIVE, dir), O_RDWR | O_CLOEXEC);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0) {
         return false;
     }
     /* Shared: two that look do not take each other for a holder. */
-    bool alive = flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+    bool locked = flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
     close(fd);
-    return alive;
+    return locked;
+}
+
+bool hold_alive(struct arena *arena, const char *dir)
+{
+    return is_locked(arena_printf(arena, "%s/" HOLD_ALIVE, dir));
+}
+
+bool hold_leashed(const struct hold_spec *spec)
+{
+    return spec->leash == NULL || is_locked(spec->leash);
 }
 
 int hold_status_read(struct arena *arena, const char *dir, struct hold_status *ret, struct error *e)

@@ -31,5 +31,7 @@ const char *hold_wish_read(struct arena *arena, const char *dir);
 
 /* Somebody holds the flock. */
 bool hold_alive(struct arena *arena, const char *dir);
+/* Does the command that the holder was started for live? Without a leash: yes. */
+bool hold_leashed(const struct hold_spec *spec);
 
 #endif

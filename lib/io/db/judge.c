@@ -82,3 +82,32 @@ enum judge_verdict judge(const struct judge_case *c, const char **ret_why)
     }
     return c->index ? judge_index(c, ret_why) : judge_state(c, ret_why);
 }
+
+enum judge_verdict judge_claim(const struct judge_claim *c, const char **ret_why)
+{
+    switch (c->says) {
+    case JUDGE_SAYS_NOTHING:
+        return say(JUDGE_RUN, "no evidence says that it ran", ret_why);
+    case JUDGE_SAYS_REVERTED:
+        return say(JUDGE_RUN, "the evidence says that it was taken back", ret_why);
+    case JUDGE_SAYS_APPLIED:
+        break;
+    }
+    if (c->answered) {
+        return say(JUDGE_RUN, "a person said so", ret_why);
+    }
+    if (c->bare) {
+        return say(JUDGE_RUN, "nothing of any migration stands in the database", ret_why);
+    }
+    if (c->as_left) {
+        return say(JUDGE_ASK, "the schema is still as that run left it", ret_why);
+    }
+    if (c->as_before && c->moved) {
+        return say(JUDGE_RUN, "schema and ledger are those from before it ran", ret_why);
+    }
+    if (c->as_before) {
+        return say(JUDGE_ASK, "it changed nothing that the schema shows, so its rows may stand",
+                   ret_why);
+    }
+    return say(JUDGE_ASK, "nothing tells whether it was taken back", ret_why);
+}

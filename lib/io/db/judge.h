@@ -41,4 +41,24 @@ enum judge_verdict {
 /* *ret_why: one clause, for the log and for who is asked. */
 enum judge_verdict judge(const struct judge_case *c, const char **ret_why);
 
+/* What a row of evidence says of its migration. */
+enum judge_says {
+    JUDGE_SAYS_NOTHING, /* a person said that it may run: `retry` */
+    JUDGE_SAYS_APPLIED,
+    JUDGE_SAYS_REVERTED,
+};
+
+/* The ledger does not have it and no intent stands: was its script run by an earlier run, and is that still so? */
+struct judge_claim {
+    enum judge_says says; /* the newest evidence since the last restore; NOTHING without one */
+    bool answered;        /* a person was asked, and said: retry */
+    bool bare;            /* nothing of any migration stands in the database */
+    bool as_left;         /* the schema is that of the newest checkpoint, written after it ran */
+    bool as_before;       /* schema and ledger are those of a checkpoint from before it ran */
+    bool moved;           /* the first checkpoint after it ran has another schema than that one */
+};
+
+/* JUDGE_RUN or JUDGE_ASK. */
+enum judge_verdict judge_claim(const struct judge_claim *c, const char **ret_why);
+
 #endif

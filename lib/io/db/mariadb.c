@@ -619,6 +619,7 @@ const struct db_engine db_mariadb = {
     .unlock = mariadb_unlock,
     .lock_state = mariadb_lock_state,
     .sole_worker = mariadb_sole_worker,
+    .worker_lives = mariadb_worker_lives,
     .advisory_state = mariadb_advisory_state,
     .advisory_try = mariadb_advisory_try,
     .advisory_release = mariadb_advisory_release,

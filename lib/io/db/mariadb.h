@@ -115,6 +115,8 @@ int mariadb_lock_state(struct db_session *s, struct arena *arena, struct db_lock
                        struct error *e);
 int mariadb_sole_worker(struct db_session *s, const char *run, const char *step,
                         int64_t deadline_ms, struct error *e);
+int mariadb_worker_lives(struct db_session *s, const char *run, const char *step, bool *ret,
+                         struct error *e);
 int mariadb_advisory_state(struct db_session *s, struct arena *arena, const char *key,
                            struct db_lock_state *ret, struct error *e);
 int mariadb_advisory_try(struct db_session *s, const char *key, bool *ret, struct error *e);

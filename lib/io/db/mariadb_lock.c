@@ -39,8 +39,9 @@ const char mariadb_evidence_ddl[] =
     "CREATE TABLE IF NOT EXISTS lockstep_fence (one tinyint PRIMARY KEY CHECK (one = 1),"
     " value bigint NOT NULL" TABLE_END "INSERT INTO lockstep_fence SELECT 1, 0 FROM DUAL"
     " WHERE NOT EXISTS (SELECT 1 FROM lockstep_fence);"
-    "CREATE TABLE IF NOT EXISTS lockstep_evidence (run varchar(100) NOT NULL,"
-    " step varchar(100) NOT NULL, item varchar(300) NOT NULL, down tinyint NOT NULL,"
+    "CREATE TABLE IF NOT EXISTS lockstep_evidence (number bigint AUTO_INCREMENT PRIMARY KEY,"
+    " run varchar(100) NOT NULL, step varchar(100) NOT NULL,"
+    " ledger varchar(200) NOT NULL DEFAULT '', item varchar(300) NOT NULL, down tinyint NOT NULL,"
     " digest varchar(100) NOT NULL, how text NOT NULL, fence bigint NOT NULL,"
     " at " NOW_TEXT ", UNIQUE (run, step, item, down)" TABLE_END
     "CREATE TABLE IF NOT EXISTS lockstep_intent (ledger varchar(200) NOT NULL,"
@@ -55,6 +56,7 @@ const char mariadb_evidence_ddl[] =
     " step varchar(100) NOT NULL, `release` varchar(1000) NOT NULL, `schema` bigint NOT NULL,"
     " applied bigint NOT NULL, digest varchar(100) NOT NULL, fence bigint NOT NULL,"
     " fingerprint varchar(100) NOT NULL DEFAULT '', number bigint NOT NULL DEFAULT 0,"
+    " evidence bigint NOT NULL DEFAULT 0,"
     " at " NOW_TEXT ", UNIQUE (run, step)" TABLE_END
     "CREATE TABLE IF NOT EXISTS lockstep_fingerprint (digest varchar(100) PRIMARY KEY,"
     " objects longtext NOT NULL, run varchar(100) NOT NULL, fence bigint NOT NULL,"
@@ -271,6 +273,18 @@ int mariadb_terminate(struct db_session *s, int64_t pid, struct error *e)
                        "connection %lld is another user's: GRANT CONNECTION ADMIN ON *.* to ours, "
                        "or let an administrator KILL it",
                        (long long)pid);
+    }
+    return rc;
+}
+
+int mariadb_worker_lives(struct db_session *s, const char *run, const char *step, bool *ret,
+                         struct error *e)
+{
+    struct db_lock_state state = {0};
+    const char *name = mariadb_lock_name(s, "work", arena_printf(s->arena, "%s/%s", run, step));
+    int rc = mariadb_advisory_state(s, s->arena, name, &state, e);
+    if (rc == 0) {
+        *ret = state.held;
     }
     return rc;
 }

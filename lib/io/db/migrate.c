@@ -8,6 +8,7 @@
  *      │       │
  *      │       ├──────> not run, several units ── intent ── unit … unit ── outcome ──> done
  *      │       ├──────> evidence, or in the ledger already ──────────────────────────> skipped
+ *      │       ├──────> not in the ledger, but evidence of any run says that it is applied (claims.h) ── run, or ask
  *      │       └──────> intent ── judge ─┬─ it did not run, or again is safe ── go on at that unit
  *      │                                 ├─ it ran ── go on behind it
  *      │                                 ├─ an invalid index ── drop it ── go on at that unit
@@ -24,6 +25,7 @@
 #include <string.h>
 
 #include "lib/base/str.h"
+#include "lib/io/db/claims.h"
 #include "lib/io/db/db.h"
 #include "lib/io/db/execute.h"
 #include "lib/io/db/hold.h"
@@ -143,7 +145,7 @@ static int refuse_unsettled(struct migrate *m, struct error *e)
 {
     for (size_t i = 0; i < m->intents_count; i++) {
         const struct db_intent *intent = &m->intents[i];
-        if (!in_action(m, intent->item)) {
+        if (!in_action(m, intent->item) && !claims_is_question(intent)) {
             return error_set(e, E_CONFLICT,
                              "database %s: %s was begun %s (run %.40s, %s) and stopped at line %d: "
                              "%.100s … It is not part of this step, and nothing runs before it is "
@@ -180,6 +182,23 @@ static int end_earlier_workers(struct migrate *m, struct error *e)
     return rc;
 }
 
+/* On the way down the ledger's word is enough: a tool that starts applies what was taken down, as a matter of course. */
+static int check_claims(struct migrate *m, struct error *e)
+{
+    struct claims claims = {.act = m->act,
+                            .session = &m->session,
+                            .arena = &m->session_arena,
+                            .format = m->action->format,
+                            .ledger = &m->ledger,
+                            .items = m->action->items.items,
+                            .count = m->action->items.count,
+                            .intents = m->intents,
+                            .intents_count = m->intents_count};
+    int rc = m->action->down ? claims_forget(&claims, e) : claims_check(&claims, e);
+    m->intents_count = claims.intents_count;
+    return rc;
+}
+
 static int read_state(struct migrate *m, struct error *e)
 {
     struct db_session *s = &m->session;
@@ -195,7 +214,8 @@ static int read_state(struct migrate *m, struct error *e)
     if (rc == 0) {
         rc = refuse_unsettled(m, e);
     }
-    return rc == 0 ? end_earlier_workers(m, e) : rc;
+    rc = rc == 0 ? end_earlier_workers(m, e) : rc;
+    return rc == 0 ? check_claims(m, e) : rc;
 }
 
 static int open_session(struct migrate *m, struct error *e)
@@ -279,7 +299,8 @@ static int run_item(struct migrate *m, struct execute *x, const struct db_intent
 {
     int rc = read_units(m, x->item, &x->units, e);
     size_t from = 0;
-    if (rc == 0 && intent != NULL) {
+    /* A question has its answer by now, or needs none any more: nothing was begun. */
+    if (rc == 0 && intent != NULL && !claims_is_question(intent)) {
         rc = execute_resume(x, intent, &from, e);
     }
     if (rc < 0) {

@@ -17,6 +17,9 @@
 
 #define CONNINFO_BYTES_MAX 8192
 #define FENCE_SQLSTATE     "LS001"
+/* Of one that writes: the lock's holder, and the worker beside it. */
+#define SESSIONS_NEEDED 2
+#define SESSIONS_WORDS  "2 connections"
 
 static PGconn *conn(const struct db_session *s)
 {
@@ -123,8 +126,11 @@ static const struct refusal refusals[] = {
     {"authentication failed", E_DENIED, "check the server's pg_hba.conf and the role"},
     {"permission denied for database", E_DENIED, "GRANT CONNECT ON DATABASE … TO the role"},
     {"is not permitted to log in", E_DENIED, "ALTER ROLE … LOGIN"},
-    {"too many", E_UNAVAILABLE, "raise max_connections, or the role's limit, or end idle sessions"},
-    {"remaining connection slots", E_UNAVAILABLE, "raise max_connections, or end idle sessions"},
+    {"too many", E_UNAVAILABLE,
+     "raise max_connections, or the limit of the role or database, or end idle sessions; Lockstep "
+     "needs " SESSIONS_WORDS " at once"},
+    {"remaining connection slots", E_UNAVAILABLE,
+     "raise max_connections, or end idle sessions; Lockstep needs " SESSIONS_WORDS " at once"},
     {"starting up", E_UNAVAILABLE, "it will answer when it is up"},
     {"shutting down", E_UNAVAILABLE, "start the server again"},
     {"recovery", E_UNAVAILABLE, "it will answer when its recovery is over"},
@@ -200,11 +206,32 @@ static int connect_to(struct db_session *s, const char *url, const char *passwor
     return s->handle != NULL && PQstatus(s->handle) == CONNECTION_OK ? 0 : E_UNAVAILABLE;
 }
 
+/* A limit that is too low is no matter of waiting: the second session would never come. */
+static int check_limits(struct db_session *s, const char *superuser, const char *of_role,
+                        const char *of_database, struct error *e)
+{
+    long role = strtol(of_role, NULL, 10);
+    long database = strtol(of_database, NULL, 10);
+    bool by_role = role >= 0 && role < SESSIONS_NEEDED;
+    bool by_database = database >= 0 && database < SESSIONS_NEEDED;
+    if (str_equal(superuser, "t") || (!by_role && !by_database)) {
+        return 0;
+    }
+    return db_fail(s, e, E_LIMIT,
+                   "Lockstep needs " SESSIONS_WORDS " at once (one holds the lock, one works), the "
+                   "%s allows %ld: ALTER %s … CONNECTION LIMIT %d, or more",
+                   by_role ? "role" : "database", by_role ? role : database,
+                   by_role ? "ROLE" : "DATABASE", SESSIONS_NEEDED);
+}
+
 static int check_server(struct db_session *s, struct error *e)
 {
     struct db_rows rows;
     int rc = db_query(
-        s, s->arena, "SELECT pg_backend_pid(), pg_is_in_recovery(), coalesce(current_schema(), '')",
+        s, s->arena,
+        "SELECT pg_backend_pid(), pg_is_in_recovery(), coalesce(current_schema(), ''), rolsuper,"
+        " rolconnlimit, datconnlimit FROM pg_roles, pg_database WHERE rolname = session_user AND"
+        " datname = current_database()",
         NULL, 0, &rows, e);
     if (rc < 0) {
         return rc;
@@ -228,7 +255,7 @@ static int check_server(struct db_session *s, struct error *e)
                        "the server is a standby: give the primary, or several hosts and "
                        "?target_session_attrs=read-write");
     }
-    return 0;
+    return check_limits(s, db_cell(&rows, 0, 3), db_cell(&rows, 0, 4), db_cell(&rows, 0, 5), e);
 }
 
 static int pg_open(struct db_session *s, const char *url, const char *password, struct error *e)
@@ -537,6 +564,7 @@ const struct db_engine db_postgres = {
     .unlock = postgres_unlock,
     .lock_state = postgres_lock_state,
     .sole_worker = postgres_sole_worker,
+    .worker_lives = postgres_worker_lives,
     .advisory_state = postgres_advisory_state,
     .schema_state = postgres_schema_state,
     .index_state = postgres_index_state,

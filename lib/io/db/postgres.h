@@ -30,6 +30,8 @@ int postgres_lock_state(struct db_session *s, struct arena *arena, struct db_loc
                         struct error *e);
 int postgres_sole_worker(struct db_session *s, const char *run, const char *step,
                          int64_t deadline_ms, struct error *e);
+int postgres_worker_lives(struct db_session *s, const char *run, const char *step, bool *ret,
+                          struct error *e);
 int postgres_advisory_state(struct db_session *s, struct arena *arena, const char *key,
                             struct db_lock_state *ret, struct error *e);
 int postgres_advisory_try(struct db_session *s, const char *key, bool *ret, struct error *e);

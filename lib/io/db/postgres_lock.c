@@ -34,7 +34,8 @@ const char postgres_evidence_ddl[] =
     "CREATE TABLE lockstep.fence (one boolean PRIMARY KEY DEFAULT true CHECK (one), value bigint "
     "NOT NULL);"
     "INSERT INTO lockstep.fence VALUES (true, 0);"
-    "CREATE TABLE lockstep.evidence (run text NOT NULL, step text NOT NULL, item text NOT NULL,"
+    "CREATE TABLE lockstep.evidence (number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
+    " run text NOT NULL, step text NOT NULL, ledger text NOT NULL DEFAULT '', item text NOT NULL,"
     " down integer NOT NULL, digest text NOT NULL, how text NOT NULL, fence bigint NOT NULL,"
     " at text NOT NULL DEFAULT " NOW_TEXT ", UNIQUE (run, step, item, down));"
     "CREATE TABLE lockstep.intent (ledger text NOT NULL, item text NOT NULL, down integer NOT NULL,"
@@ -47,6 +48,7 @@ const char postgres_evidence_ddl[] =
     "NULL,"
     " schema bigint NOT NULL, applied bigint NOT NULL, digest text NOT NULL, fence bigint NOT NULL,"
     " fingerprint text NOT NULL DEFAULT '', number bigint NOT NULL DEFAULT 0,"
+    " evidence bigint NOT NULL DEFAULT 0,"
     " at text NOT NULL DEFAULT " NOW_TEXT ", UNIQUE (run, step));"
     "CREATE TABLE lockstep.fingerprint (digest text PRIMARY KEY, objects text NOT NULL, run text "
     "NOT NULL,"
@@ -349,6 +351,18 @@ int postgres_sole_worker(struct db_session *s, const char *run, const char *step
         }
         process_sleep_ms(POLL_MS);
     }
+}
+
+int postgres_worker_lives(struct db_session *s, const char *run, const char *step, bool *ret,
+                          struct error *e)
+{
+    struct db_lock_state state = {0};
+    int rc = postgres_advisory_state(
+        s, s->arena, arena_printf(s->arena, WORKER_CLASS ",%d", work_hash(run, step)), &state, e);
+    if (rc == 0) {
+        *ret = state.held;
+    }
+    return rc;
 }
 
 int postgres_writers(struct db_session *s, struct arena *arena, struct db_writer **ret,

@@ -49,7 +49,7 @@ static int find_file(struct restoring *r, struct error *e)
     }
     r->work = (struct db_work){.run = r->act->run,
                                .step = r->act->step,
-                               .item = "restore",
+                               .item = DB_RESTORED,
                                .digest = arena_strdup(r->act->arena, hex),
                                .fence = r->act->fence,
                                .attempt = r->act->attempt};

@@ -2,14 +2,9 @@
 #include <string.h>
 
 #include "lib/base/str.h"
+#include "lib/io/db/claims.h"
 #include "lib/io/db/execute.h"
 #include "lib/io/db/judge.h"
-
-static bool answered(const struct act *act, const struct db_intent *intent)
-{
-    return intent->asked_attempt != 0 && act->attempt > intent->asked_attempt &&
-           str_equal(intent->asked_run, act->run) && str_equal(intent->asked_step, act->step);
-}
 
 static bool session_lost(const struct units *units, size_t at)
 {
@@ -52,7 +47,7 @@ int execute_resume(struct execute *x, const struct db_intent *intent, size_t *re
                            .unknown = str_equal(intent->progress.state, EXECUTE_UNKNOWN),
                            .session_lost = session_lost(units, at),
                            .not_begun = str_equal(intent->progress.state, EXECUTE_NOT_BEGUN),
-                           .answered = answered(x->act, intent),
+                           .answered = claims_answered(x->act, intent),
                            .kind = unit->kind,
                            .atomic = unit->atomic,
                            .schema_only = unit->schema_only,

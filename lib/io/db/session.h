@@ -171,8 +171,9 @@ struct db_engine {
     int (*writers)(struct db_session *s, struct arena *arena, struct db_writer **ret,
                    size_t *ret_count, struct error *e);
 
-    /* Lockstep's own tables (evidence.h): where they are, and the text that makes them. */
-    const char *prefix; /* "lockstep.", "lockstep_" */
+    /* Lockstep's own tables (evidence.h): where they are, and the text that makes them. With the schema where the engine has
+     * any: a script's temporary table of the same name is another one. */
+    const char *prefix; /* "lockstep.", "main.lockstep_", "lockstep_" */
     const char
         *evidence_ddl; /* in one transaction; without schema_in_transactions: may be begun again */
     /* One creator at a time, inside a transaction, polled: 0, or DB_E_BUSY. */
@@ -195,6 +196,9 @@ struct db_engine {
     /* Makes sure that no earlier session of the same run and step is still at work; ends it where it is. */
     int (*sole_worker)(struct db_session *s, const char *run, const char *step, int64_t deadline_ms,
                        struct error *e);
+    /* Is a session of that run and step at work? Changes nothing. */
+    int (*worker_lives)(struct db_session *s, const char *run, const char *step, bool *ret,
+                        struct error *e);
     /* A tool's session lock by its key: PostgreSQL "123" or "1,2" (pg_advisory_lock), MariaDB the name (GET_LOCK). Never
      * waits inside the server. Engines without such locks say free, and got. */
     int (*advisory_state)(struct db_session *s, struct arena *arena, const char *key,
@@ -225,6 +229,8 @@ struct db_engine {
     int (*restore)(struct db_session *s, struct act *act, const struct database_ref *ref,
                    const char *path, struct error *e);
 };
+
+#define SQLITE_MAIN "main." /* before the names of tables in the file itself */
 
 extern const struct db_engine db_postgres;
 extern const struct db_engine db_sqlite;

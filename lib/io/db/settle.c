@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/str.h"
+#include "lib/io/db/claims.h"
 #include "lib/io/db/migrate.h"
 
 const struct db_answer_words db_answers[DB_ANSWERS] = {
@@ -63,6 +64,7 @@ int db_unsettled(struct db_session *s, struct arena *arena, int format, struct d
         list[i] = (struct db_unsettled){.item = intent->item,
                                         .down = intent->down,
                                         .ours = true,
+                                        .question = claims_is_question(intent),
                                         .file = intent->file,
                                         .line = intent->progress.line,
                                         .statement = intent->progress.statement,
@@ -127,6 +129,21 @@ static int settle_ledger(struct settling *g, struct error *e)
     return shall ? g->format->ledger_up(s, g->item, e) : g->format->ledger_down(s, g->item, e);
 }
 
+/* In a ledger of one row the word about one migration answers what was asked about those before it. */
+static int forget_others(struct settling *g, struct error *e)
+{
+    struct db_session *s = g->session;
+    int format = (int)g->format->kind;
+    struct db_ledger ledger = {0};
+    struct claims claims = {
+        .act = g->act, .session = s, .arena = s->arena, .format = format, .ledger = &ledger};
+    int rc = db_ledger_read(s, s->arena, format, NULL, &ledger, e);
+    rc = rc < 0 ? rc
+                : db_intents_read(s, s->arena, db_ledger_name(s, format, s->arena), &claims.intents,
+                                  &claims.intents_count, e);
+    return rc < 0 ? rc : claims_forget(&claims, e);
+}
+
 static int settle_rows(struct settling *g, struct error *e)
 {
     struct db_session *s = g->session;
@@ -136,12 +153,13 @@ static int settle_rows(struct settling *g, struct error *e)
     rc = rc < 0 ? rc : settle_ledger(g, e);
     if (rc == 0) {
         rc = db_evidence_add(
-            s, &work, arena_printf(s->arena, "a person said: %s", db_answers[g->answer].word), e);
+            s, &work, arena_printf(s->arena, DB_HOW_SAID "%s", db_answers[g->answer].word), e);
     }
     for (int i = 0; rc == 0 && i < 2; i++) {
         work.down = i == 1;
         rc = db_intent_remove(s, &work, e);
     }
+    rc = rc < 0 ? rc : forget_others(g, e);
     rc = rc < 0 ? rc : db_commit(s, e);
     if (rc < 0) {
         db_rollback(s);

@@ -12,7 +12,9 @@
 struct db_unsettled {
     const char *item; /* what the ledger knows it by */
     bool down;
-    bool ours;                   /* an intent of Lockstep's; else only the tool's own mark */
+    bool ours; /* an intent of Lockstep's; else only the tool's own mark */
+    bool
+        question; /* nothing was begun: the evidence says that it is applied, the ledger does not (claims.h) */
     const char *file;            /* NULL: not known */
     int line;                    /* of the statement, 0: not known */
     const char *statement;       /* its first words; "": not known */

@@ -275,10 +275,13 @@ static int lite_bytes(struct db_session *s, uint64_t *ret, struct error *e)
 static int lite_table_exists(struct db_session *s, const char *table, bool *ret, struct error *e)
 {
     const char *found = NULL;
-    int rc = db_value(
-        s, s->arena,
-        "SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND name = $1 COLLATE NOCASE",
-        &table, 1, &found, e);
+    if (str_starts(table, SQLITE_MAIN)) {
+        table += strlen(SQLITE_MAIN);
+    }
+    int rc = db_value(s, s->arena,
+                      "SELECT 1 FROM " SQLITE_MAIN
+                      "sqlite_master WHERE type IN ('table', 'view') AND name = $1 COLLATE NOCASE",
+                      &table, 1, &found, e);
     if (rc == 0) {
         *ret = found != NULL;
     }
@@ -300,6 +303,13 @@ static int lite_sole_worker(struct db_session *s UNUSED, const char *run UNUSED,
                             const char *step UNUSED, int64_t deadline_ms UNUSED,
                             struct error *e UNUSED)
 {
+    return 0;
+}
+
+static int lite_worker_lives(struct db_session *s UNUSED, const char *run UNUSED,
+                             const char *step UNUSED, bool *ret, struct error *e UNUSED)
+{
+    *ret = false; /* a worker is the process itself */
     return 0;
 }
 
@@ -416,7 +426,7 @@ const struct db_engine db_sqlite = {
     .bytes = lite_bytes,
     .table_exists = lite_table_exists,
     .writers = sqlite_writers,
-    .prefix = "lockstep_",
+    .prefix = SQLITE_MAIN "lockstep_",
     .evidence_ddl = sqlite_evidence_ddl,
     .creator_lock = lite_creator_lock,
     .limit_wait = lite_limit_wait,
@@ -425,6 +435,7 @@ const struct db_engine db_sqlite = {
     .unlock = sqlite_unlock,
     .lock_state = sqlite_lock_state,
     .sole_worker = lite_sole_worker,
+    .worker_lives = lite_worker_lives,
     .advisory_state = lite_advisory_state,
     .schema_state = lite_schema_state,
     .advisory_try = lite_advisory_try,

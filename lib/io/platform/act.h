@@ -30,6 +30,9 @@ struct act {
         *program; /* the path of the running program, for helpers of its own (`keep`, `hold`) */
     const char *state_dir; /* the place's own directory: services/, holders/, blobs/ … */
     const char *work_dir;  /* this action's directory; deleted when its run is forgotten */
+    const char *
+        leash; /* a file that our caller has locked (flock) for as long as it lives: a helper that would outlive it,
+                          for what nobody goes on with, ends by itself. NULL: helpers outlive us */
     int log_fd; /* what the action and its commands print; its tail travels with the outcome */
 
     /* Makes the blob available as a local file; resumes a broken transfer, checks the digest. Blocks. */

@@ -1,9 +1,11 @@
 /* The lock: who has it, who waits, and what proves that a holder is dead. */
 #include "tests/unit/io/db/fixture.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -425,6 +427,100 @@ static void an_old_fence_gets_no_lock(void **state)
     fixture_end(f);
 }
 
+/* ---- a command's holder ---- */
+
+static const char *leash_of(struct fixture *f)
+{
+    return arena_printf(&f->arena, "%s/claim", f->dir);
+}
+
+/* A command of its own: it has the leash, takes the lock, and works; the test kills it. */
+static pid_t start_command(struct fixture *f, const char *sql)
+{
+    struct migration_item item = fixture_item(f, 1, "slow", sql);
+    f->act.leash = leash_of(f);
+    pid_t child = fork();
+    if (child == 0) {
+        int fd = open(f->act.leash, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        int rc = flock(fd, LOCK_EX);
+        rc = rc == 0 ? fixture_lock(f, &f->act, FORMAT_MORPH, 20000) : rc;
+        rc = rc == 0 ? fixture_migrate(f, &f->act, false, &item, 1) : rc;
+        pause(); /* done, and the lock still in its hands */
+        _exit(rc == 0 ? 0 : 1);
+    }
+    return child;
+}
+
+static void wait_for(struct fixture *f, const char *sql, const char *value)
+{
+    for (int i = 0; i < 1000 && strcmp(fixture_value(f, sql), value) != 0; i++) {
+        usleep(20000);
+    }
+    assert_string_equal(fixture_value(f, sql), value);
+}
+
+static void a_dead_commands_lock(struct fixture *f)
+{
+    pid_t command = start_command(f, "CREATE TABLE done (x int);");
+    wait_state(f, &f->act, HOLD_HELD);
+    int64_t holder = status_of(f, &f->act).pid;
+    wait_for(f, arena_printf(&f->arena, "SELECT count(*) FROM %s", fixture_own(f, "evidence")),
+             "1");
+    assert_true(status_of(f, &f->act).alive); /* its work is done, and it lives */
+    kill(command, SIGKILL);
+    waitpid(command, NULL, 0);
+    wait_state(f, &f->act, HOLD_RELEASED); /* nobody gave another command */
+    assert_int_equal(status_of(f, &f->act).pid, holder);
+    struct act other = fixture_act(f, "run-2", 8, "elsewhere");
+    assert_ok(fixture_lock(f, &other, FORMAT_MORPH, 20000));
+    assert_ok(fixture_unlock(f, &other, FORMAT_MORPH));
+}
+
+static void a_killed_commands_lock_goes_by_itself(void **state)
+{
+    (void)state;
+    fixture_everywhere(a_dead_commands_lock);
+}
+
+static void not_while_its_session_is_at_work(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    struct db_session gate = {0};
+    fixture_open(f, &gate, "gate");
+    assert_ok(db_exec(&gate, "SELECT pg_advisory_lock(4711)", &f->error));
+    pid_t command = start_command(f, "SELECT pg_advisory_xact_lock(4711);");
+    wait_for(f, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted", "1");
+    kill(command, SIGKILL);
+    waitpid(command, NULL, 0);
+    /* The server does not know that the command died, and its statement goes on: the holder looks and stays. */
+    usleep(5 * 500000);
+    assert_int_equal(status_of(f, &f->act).state, HOLD_HELD);
+    db_close(&gate);
+    wait_state(f, &f->act, HOLD_RELEASED);
+    assert_string_equal(fixture_value(f, HELD_SQL), "0");
+    fixture_end(f);
+}
+
+static void without_a_leash_a_holder_outlives_everybody(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_sqlite(f);
+    pid_t place = fork();
+    if (place == 0) {
+        _exit(fixture_lock(f, &f->act, FORMAT_NONE, 20000) == 0 ? 0 : 1);
+    }
+    int ended = -1;
+    assert_int_equal(waitpid(place, &ended, 0), place);
+    assert_int_equal(ended, 0);
+    usleep(4 * 500000); /* four of its looks */
+    assert_int_equal(status_of(f, &f->act).state, HOLD_HELD);
+    assert_ok(fixture_unlock(f, &f->act, FORMAT_NONE));
+    fixture_end(f);
+}
+
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
@@ -445,6 +541,9 @@ static int run(void)
         cmocka_unit_test(a_lease_is_refreshed_by_its_own_period),
         cmocka_unit_test(a_wrong_password_is_said_at_once),
         cmocka_unit_test(an_old_fence_gets_no_lock),
+        cmocka_unit_test(a_killed_commands_lock_goes_by_itself),
+        cmocka_unit_test(not_while_its_session_is_at_work),
+        cmocka_unit_test(without_a_leash_a_holder_outlives_everybody),
     };
     return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);
 }

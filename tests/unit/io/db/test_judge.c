@@ -133,11 +133,46 @@ static void never_guesses_in_any_combination(void **state)
     }
 }
 
+/* docs/MIGRATIONS.md, "A ledger that lost its rows", from top to bottom. */
+#define RAN .says = JUDGE_SAYS_APPLIED
+static const struct {
+    const char *name;
+    struct judge_claim c;
+    enum judge_verdict verdict;
+} claims[] = {
+    {"no evidence", {.as_left = true}, JUDGE_RUN},
+    {"taken back", {.says = JUDGE_SAYS_REVERTED, .as_left = true}, JUDGE_RUN},
+    {"answered", {RAN, .answered = true, .as_left = true}, JUDGE_RUN},
+    {"bare", {RAN, .bare = true, .as_left = true}, JUDGE_RUN},
+    {"as it left it", {RAN, .as_left = true}, JUDGE_ASK},
+    {"as it left it, and as before it",
+     {RAN, .as_left = true, .as_before = true, .moved = true},
+     JUDGE_ASK},
+    {"as before it", {RAN, .as_before = true, .moved = true}, JUDGE_RUN},
+    {"rows alone", {RAN, .as_before = true}, JUDGE_ASK},
+    {"unlike anything", {RAN, .moved = true}, JUDGE_ASK},
+    {"never looked at", {RAN}, JUDGE_ASK},
+};
+
+static void what_a_ledger_lost_is_judged_by_its_table(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(claims) / sizeof(claims[0]); i++) {
+        const char *why = NULL;
+        enum judge_verdict verdict = judge_claim(&claims[i].c, &why);
+        if (verdict != claims[i].verdict) {
+            fail_msg("%s: %d, not %d (%s)", claims[i].name, verdict, claims[i].verdict, why);
+        }
+        assert_non_null(why);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(says_what_the_table_says),
         cmocka_unit_test(never_guesses_in_any_combination),
+        cmocka_unit_test(what_a_ledger_lost_is_judged_by_its_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

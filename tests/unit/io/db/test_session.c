@@ -253,6 +253,94 @@ static void names_are_quoted_and_bounded(void **state)
     arena_deinit(&arena);
 }
 
+/* ---- few connections ---- */
+
+static const char *limited_role(struct fixture *f, const char *limit)
+{
+    const char *name = strrchr(f->database.url, '/') + 1;
+    fixture_exec(f, arena_printf(&f->arena,
+                                 "CREATE ROLE \"r%s\" LOGIN PASSWORD '" PG_PASSWORD "' %s; ALTER "
+                                 "DATABASE \"%s\" OWNER TO \"r%s\"",
+                                 name, limit, name, name));
+    return arena_printf(&f->arena, "postgres://r%s@127.0.0.1:%d/%s", name, f->server->port, name);
+}
+
+static int migrate_in(struct fixture *f, int64_t ms)
+{
+    struct migration_item item = fixture_item(f, 1, "one", "CREATE TABLE one (x int)");
+    f->act.deadline_ms = act_now_ms() + ms;
+    return fixture_migrate(f, &f->act, false, &item, 1);
+}
+
+static void too_few_connections_are_told_before_anything_waits(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    const char *superuser = f->database.url;
+    const char *limited = limited_role(f, "CONNECTION LIMIT 1");
+    f->database.url = limited;
+    int64_t before = act_now_ms();
+    assert_int_equal(migrate_in(f, 600000), E_LIMIT);
+    assert_true(act_now_ms() - before < 60000);
+    assert_has(f->error.message,
+               "Lockstep needs 2 connections at once (one holds the lock, one works), the role "
+               "allows 1: ALTER ROLE");
+    f->act.deadline_ms = act_now_ms() + 600000;
+    assert_int_equal(fixture_lock(f, &f->act, FORMAT_MORPH, 600000), E_LIMIT);
+    assert_has(f->error.message, "the role allows 1");
+    const char *dir = hold_dir(&f->arena, f->act.state_dir, &f->database);
+    for (int i = 0; i < 500 && hold_alive(&f->arena, dir); i++) {
+        usleep(20000);
+    }
+    assert_false(hold_alive(&f->arena, dir));
+    /* Who only looks needs one. */
+    struct db_session s = {0};
+    struct db_options options = {.run = "", .read_only = true};
+    assert_ok(db_open(&s, &f->arena, &f->database, &options, &f->error));
+    db_close(&s);
+    f->database.url = superuser;
+    const char *name = strrchr(f->database.url, '/') + 1;
+    fixture_exec(f, arena_printf(&f->arena,
+                                 "ALTER ROLE \"r%s\" CONNECTION LIMIT -1; ALTER DATABASE \"%s\" "
+                                 "CONNECTION LIMIT 1",
+                                 name, name));
+    f->database.url = limited;
+    assert_int_equal(migrate_in(f, 600000), E_LIMIT);
+    assert_has(f->error.message, "the database allows 1: ALTER DATABASE");
+    /* As many as are needed are enough. */
+    f->database.url = superuser;
+    fixture_exec(f, arena_printf(&f->arena, "ALTER DATABASE \"%s\" CONNECTION LIMIT 2", name));
+    f->database.url = limited;
+    assert_ok(migrate_in(f, 60000));
+    f->database.url = superuser;
+    fixture_end(f);
+}
+
+static void taken_connections_are_waited_for_until_the_deadline(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_postgres(f);
+    const char *superuser = f->database.url;
+    const char *limited = limited_role(f, "CONNECTION LIMIT 3");
+    f->database.url = limited;
+    struct db_session taken[2] = {0};
+    fixture_open(f, &taken[0], "application");
+    fixture_open(f, &taken[1], "application");
+    int64_t before = act_now_ms();
+    int rc = migrate_in(f, 3000); /* the third one is the holder's */
+    assert_true(rc == E_UNAVAILABLE || rc == E_TIMEOUT);
+    assert_true(act_now_ms() - before < 60000);
+    assert_has(f->error.message, "too many connections for role");
+    assert_has(f->error.message, "Lockstep needs 2 connections at once");
+    db_close(&taken[0]);
+    assert_ok(migrate_in(f, 60000)); /* the application went */
+    db_close(&taken[1]);
+    f->database.url = superuser;
+    fixture_end(f);
+}
+
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +351,8 @@ static int run(void)
         cmocka_unit_test(a_pooler_is_refused_with_the_reason),
         cmocka_unit_test(a_real_pgbouncer_is_refused),
         cmocka_unit_test(names_are_quoted_and_bounded),
+        cmocka_unit_test(too_few_connections_are_told_before_anything_waits),
+        cmocka_unit_test(taken_connections_are_waited_for_until_the_deadline),
     };
     return cmocka_run_group_tests(tests, fixture_server_start, fixture_server_stop);
 }
