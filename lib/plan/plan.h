@@ -140,7 +140,7 @@ struct plan {
     int64_t max_unavailable; /* rolling: how many nodes may be down, whoever took them; 0: any */
     struct action
         *watch; /* with max_unavailable: what a node's agent looks at meanwhile (observe) */
-    struct starts_spec *starts; /* no more starts than so many in a time; NULL: any */
+    struct starts_spec *starts;        /* no more starts than so many in a time; NULL: any */
     int64_t wave_ms, run_ms, pause_ms; /* deadlines; 0: none, and the default of a pause */
     int64_t failures_nodes;    /* so many may be left behind before a failure stops the run */
     int64_t failures_per_node; /* which failure counts a node as failed; 0: the first */

@@ -48,7 +48,8 @@ void plan_part_of(struct arena *arena, const struct plan *whole, enum plan_part 
     plan.max_unavailable = 0;
     plan.watch = NULL;
     plan.starts = NULL;
-    plan.gates = (struct list){0}; /* it touches nothing that anybody would want to be asked about */
+    plan.gates =
+        (struct list){0}; /* it touches nothing that anybody would want to be asked about */
     plan.windows = (struct list){0};
     plan.phases = (struct list){0};
     plan.left_out = (struct list){0};

@@ -153,10 +153,10 @@ struct extra_step {
     int64_t timeout_ms;       /* of the whole list; 30m */
     struct list actions;      /* `do:` of struct action */
     const char *irreversible; /* why what it does cannot be undone; NULL: it can */
-    struct list undo; /* of struct action: takes it back in a rollback; empty: nothing does */
-    bool undo_looks;  /* `undo` looks before it acts: it may run where the step may not have */
-    int64_t retries;          /* after it failed, of each of its actions */
-    int64_t backoff_ms;       /* before the first of them; doubles */
+    struct list undo;   /* of struct action: takes it back in a rollback; empty: nothing does */
+    bool undo_looks;    /* `undo` looks before it acts: it may run where the step may not have */
+    int64_t retries;    /* after it failed, of each of its actions */
+    int64_t backoff_ms; /* before the first of them; doubles */
 };
 
 enum mixed { MIXED_ALLOWED, MIXED_NEVER };

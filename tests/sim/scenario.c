@@ -12,23 +12,24 @@
 static void choose_kind(struct sim *s)
 {
     struct scenario *c = &s->scenario;
-    static const int schema[] = {1, 3, 4};
+    enum { RELEASES = 3 };
+    static const int schema[RELEASES] = {1, 3, 4};
     bool down = c->kind == KIND_DOWN || c->kind == KIND_ROLLING_DOWN;
     c->rolling = c->kind == KIND_ROLLING_UP || c->kind == KIND_ROLLING_DOWN;
     c->external = c->kind == KIND_EXTERNAL;
     c->node_count = 2;
-    c->release_count = ARRAY_SIZE(schema);
+    c->release_count = RELEASES;
     c->once_step = true;
     c->max_unavailable = 1;
     c->first = c->kind == KIND_FIRST_INSTALL ? -1 : down ? 1 : 0;
     c->to = down ? 0 : c->kind == KIND_TWO_HOPS ? 2 : 1;
     c->bare[1] = true;
-    for (size_t i = 0; i < c->release_count; i++) {
+    for (size_t i = 0; i < RELEASES; i++) {
         struct sim_release *r = &c->releases[i];
         r->version = arena_printf(&s->arena, "1.%zu.0", i);
         r->schema = schema[i];
         r->low = c->rolling && i > 0 ? schema[i - 1] : schema[i];
-        r->high = c->rolling && i + 1 < c->release_count ? schema[i + 1] : schema[i];
+        r->high = c->rolling && i + 1 < RELEASES ? schema[i + 1] : schema[i];
         c->item_count = (size_t)schema[i];
     }
 }
