@@ -538,44 +538,12 @@ static int word_to_unread(struct controller *c, const char *id, const struct wor
     return r;
 }
 
-/* The step from which there is no way back, when it has begun; NULL: it has not. */
-static const char *no_return_step(const struct run *run)
-{
-    uint32_t now = rollout_phase(run->machine);
-    for (uint32_t p = 0; p < run->plan.phases.count && p <= now; p++) {
-        const struct plan_phase *phase = plan_phase_at(&run->plan, p);
-        for (uint32_t s = 0; phase->no_return && s < phase->steps.count; s++) {
-            const struct plan_step *step = plan_step_at(&run->plan, p, s);
-            if (step->lossy == NULL) {
-                continue;
-            }
-            if (p < now || step->on == NULL) {
-                return step->lossy;
-            }
-            struct place_view view =
-                rollout_place(run->machine, rollout_find_place(run->machine, step->on));
-            if (view.step > s || (view.step == s && view.state != STEP_WAITING)) {
-                return step->lossy;
-            }
-        }
-    }
-    return NULL;
-}
-
 int runs_word(struct controller *c, const char *id, const struct word_event *word,
               const char **ret_state, struct error *e)
 {
     struct run *run = runs_find(c, id);
     if (run == NULL) {
         return word_to_unread(c, id, word, ret_state, e);
-    }
-    const char *lost = word->word == WORD_ROLLBACK ? no_return_step(run) : NULL;
-    if (lost != NULL && !rollout_state_is_end(rollout_state(run->machine))) {
-        return error_set(e, E_CONFLICT,
-                         "run %s is past its point of no return (%s): abort it, then go back to "
-                         "its backup with `lockstep restore %s`, or apply the older version and "
-                         "do without what is lost",
-                         id, lost, id);
     }
     struct arena arena;
     arena_init(&arena);

@@ -119,6 +119,13 @@ bool gates_work(struct rollout *r, int64_t now_ms, struct effects *out);
 /* A step is bad: true when the failure budget has dealt with it. */
 bool budget_takes(struct rollout *r, int64_t now_ms, struct effects *out);
 
+/* ---- back.c ---- */
+
+/* Has the run no way back but a restore, or none at all? Then *ret_why says so, and what to do. */
+bool back_is_closed(const struct rollout *r, char *ret_why, size_t size);
+/* A step is bad: does the plan say that the run goes back by itself, and may it? */
+bool back_after_failure(const struct rollout *r);
+
 /* ---- words.c ---- */
 
 /* An operator's word: its effects, or a refusal. */

@@ -275,6 +275,9 @@ static bool stop(struct rollout *r, int64_t now_ms, struct effects *out)
         change.state = ROLLOUT_FAILED;
     } else if (r->walk.layout.plan->on_failure == ON_FAILURE_ABORT) {
         change.state = ROLLOUT_ABORTING;
+    } else if (back_after_failure(r)) {
+        change.state = ROLLOUT_ABORTING;
+        change.roll_back = true;
     }
     machine_change_state(r, &change, now_ms, out);
     return true;

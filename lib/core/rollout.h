@@ -31,7 +31,8 @@
  *
  * After a failure that may pause, the state is PAUSED at once, while other places still end their current step. Before
  * anything was touched the state stays RUNNING until those have ended, then it is FAILED. on_failure: abort goes
- * RUNNING -> ABORTING -> ABORTED by itself.
+ * RUNNING -> ABORTING -> ABORTED by itself, and so does on_failure: rollback where the way back is open (back.c) and all that
+ * is in the way has FAILED: its records say that the way back is planned then. What is UNKNOWN pauses: a person decides.
  *
  * A step whose deadline passes without an answer has the outcome UNKNOWN with E_TIMEOUT; the true outcome of that same
  * attempt still counts when it comes later, and replaces it.

@@ -345,6 +345,11 @@ static void stop_by_word(struct rollout *r, const struct word_event *word, int64
         machine_tell_waiting(out, text);
         return;
     }
+    char closed[LIMIT_ERROR_BYTES];
+    if (back && back_is_closed(r, closed, sizeof(closed))) {
+        machine_refuse(r, out, "%s", closed);
+        return;
+    }
     struct change change = {.state = ROLLOUT_ABORTING,
                             .cause = CAUSE_WORD,
                             .roll_back = back,

@@ -75,7 +75,7 @@ static void fill_plan(struct compiler *c, const struct plan_request *request, co
     plan->spec_digest = request->spec_digest;
     plan->from = from;
     plan->to = c->to;
-    bool pauses = request->rolls_back || c->cluster->strategy == NULL;
+    bool pauses = request->rolls_back || request->restore_count > 0 || c->cluster->strategy == NULL;
     plan->on_failure = pauses ? ON_FAILURE_PAUSE : c->cluster->strategy->on_failure;
     for (size_t i = 0; i < c->node_count; i++) {
         const struct node_state *n = &c->nodes[i];

@@ -12,7 +12,7 @@
 static const char *const direction_words[] = {"none", "up", "down", NULL};
 static const char *const strategy_words[] = {"all-at-once", "rolling", NULL};
 static const char *const part_words[] = {"whole", "stage", "drop", NULL};
-static const char *const on_failure_words[] = {"pause", "abort", NULL};
+static const char *const on_failure_words[] = {"pause", "abort", "rollback", NULL};
 static const char *const scope_words[] = {"nodes", "once", NULL};
 
 static const struct field node_fields[] = {

@@ -178,7 +178,7 @@ const struct shape starts_shape =
           .help = "No more starts of the service than so many in a time, over all nodes of a run.");
 
 static const char *const if_not_rolling_words[] = {"refuse", "all-at-once", NULL};
-static const char *const on_failure_words[] = {"pause", "abort", NULL};
+static const char *const on_failure_words[] = {"pause", "abort", "rollback", NULL};
 
 static const struct field deadlines_fields[] = {
     {.key = "wave",
@@ -300,7 +300,8 @@ static const struct field strategy_fields[] = {
      .type = SHAPE_ENUM,
      AT(strategy_spec, on_failure),
      .words = on_failure_words,
-     .help = "What to do when a step fails: pause and ask, or abort."},
+     .help = "What to do when a step fails: pause and ask, abort, or go back to where the run came "
+             "from."},
     {.key = "deadlines",
      .type = SHAPE_OBJECT,
      AT(strategy_spec, deadlines),

@@ -232,7 +232,7 @@ struct starts_spec { /* no more starts of the service than so many in a time, ov
     int64_t at_most;
     int64_t within_ms;
 };
-enum on_failure { ON_FAILURE_PAUSE, ON_FAILURE_ABORT };
+enum on_failure { ON_FAILURE_PAUSE, ON_FAILURE_ABORT, ON_FAILURE_ROLLBACK };
 enum if_not_rolling { IF_NOT_ROLLING_REFUSE, IF_NOT_ROLLING_ALL_AT_ONCE };
 /* How long a part of a run may take, before it pauses or is told again. 0: as long as it takes. */
 struct deadlines_spec {

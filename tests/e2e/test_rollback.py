@@ -153,6 +153,19 @@ def test_the_word_rollback_takes_a_paused_all_at_once_run_back_after_its_migrati
     wait_taken_back(ls, site, failed["run"], schema)
 
 
+def test_a_run_that_fails_on_its_second_wave_goes_back_by_itself(make_site, start):
+    site = make_marked(make_site, engine="postgres",
+                       strategy="{ rolling: { canary: 1, max_unavailable: 1 }, on_failure: rollback }")
+    ls = start(site)
+    go(ls, site, "1.0.0")
+    schema = site.database.schema()
+    assert ls.run("apply", site.write("1.1.0")).code != 0
+    failed = ls.ok("--json", "history", CLUSTER).json()["runs"]
+    failed = next(run for run in failed if run["to"] == "1.1.0")
+    assert failed["state"] == "aborted" and "app-2" in failed["why"], failed
+    wait_taken_back(ls, site, failed["run"], schema)
+
+
 def test_a_rollback_goes_on_after_the_controller_died_between_the_two_runs(make_site, start):
     """app-3 is away, so that the way back cannot be planned before the controller is killed."""
     site = make_marked(make_site)
@@ -181,5 +194,5 @@ def test_past_the_point_of_no_return_the_word_rollback_offers_the_restore(make_s
     assert failed["state"] == "paused"
     result = ls.run("rollback", failed["run"])
     assert result.code != 0 and "point of no return" in result.words, result
-    assert f"lockstep restore {failed['run']}" in result.words
+    assert f"lockstep restore {CLUSTER}" in result.words
     assert newest(ls)["state"] == "paused"

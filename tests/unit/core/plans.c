@@ -9,6 +9,8 @@ struct plans plans_begin(struct arena *arena, size_t nodes, size_t phases_max)
     p.plan->lockstep = 1;
     p.plan->kind = "Plan";
     p.plan->cluster = "test";
+    p.plan->from = "1.0.0";
+    p.plan->to = "1.1.0";
     p.plan->nodes.items = ARENA_ARRAY(arena, nodes, struct plan_node);
     p.plan->nodes.count = nodes;
     for (size_t i = 0; i < nodes; i++) {

@@ -14,12 +14,16 @@ struct rig rig;
 
 static size_t next_dies_at;
 
+/* The journals' words: one journal is held against another of an earlier machine. */
+static struct arena words;
+
 int rig_setup(void **state)
 {
     (void)state;
     memset(&rig, 0, sizeof(rig));
     next_dies_at = 0;
     arena_init(&rig.arena);
+    arena_init(&words);
     return 0;
 }
 
@@ -27,6 +31,7 @@ int rig_teardown(void **state)
 {
     (void)state;
     arena_deinit(&rig.arena);
+    arena_deinit(&words);
     return 0;
 }
 
@@ -124,10 +129,10 @@ static void keep(const struct record *record)
     assert_true(rig.journal.count < JOURNAL_MAX);
     rig.journal.count++;
     *kept = *record;
-    kept->why = arena_strdup(&rig.arena, record->why);
-    kept->who = arena_strdup(&rig.arena, record->who);
-    kept->gate = arena_strdup(&rig.arena, record->gate);
-    kept->outcome.message = arena_strdup(&rig.arena, record->outcome.message);
+    kept->why = arena_strdup(&words, record->why);
+    kept->who = arena_strdup(&words, record->who);
+    kept->gate = arena_strdup(&words, record->gate);
+    kept->outcome.message = arena_strdup(&words, record->outcome.message);
 }
 
 static void take_effects(struct event event);

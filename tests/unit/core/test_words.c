@@ -373,6 +373,67 @@ static void a_rollback_aborts_and_says_that_the_way_back_is_wanted(void **state)
     assert_string_equal(rollout_why(rig.r), "rolled back by bob");
 }
 
+/* A failure in a plan that says on_failure: rollback. */
+static void begin_that_goes_back(struct plan *plan)
+{
+    plan->on_failure = ON_FAILURE_ROLLBACK;
+    rig_begin(plan);
+    rig_all_up();
+    rig_step((struct event){.type = EVENT_BEGIN, .who = "alice"});
+}
+
+static void goes_back_by_itself_where_the_plan_says_so(void **state)
+{
+    (void)state;
+    begin_that_goes_back(plain_plan(&rig.arena));
+    assert_string_equal(rig_ended(0, 0, 0, 1, OUTCOME_FAILED), "failed:0.0@1#1 aborting");
+    rig_ended(0, 0, 1, 1, OUTCOME_DONE);
+    assert_int_equal(rollout_state(rig.r), ROLLOUT_ABORTING);
+    rig_ended(0, 0, 2, 1, OUTCOME_DONE);
+    assert_int_equal(rollout_state(rig.r), ROLLOUT_ABORTED);
+    assert_true(rollout_rolls_back(rig.r));
+}
+
+static void what_is_unknown_pauses_and_is_not_taken_back(void **state)
+{
+    (void)state;
+    begin_that_goes_back(plain_plan(&rig.arena));
+    assert_string_equal(rig_ended(0, 0, 0, 1, OUTCOME_UNKNOWN), "unknown:0.0@1#1 paused");
+    assert_false(rollout_rolls_back(rig.r));
+}
+
+static void a_first_installation_is_not_taken_back(void **state)
+{
+    (void)state;
+    struct plan *plan = plain_plan(&rig.arena);
+    plan->from = NULL;
+    begin_that_goes_back(plan);
+    assert_string_equal(rig_ended(0, 0, 0, 1, OUTCOME_FAILED), "failed:0.0@1#1 paused");
+    assert_string_equal(rig_word(WORD_ROLLBACK), "refused");
+    assert_string_equal(rig_refusal(),
+                        "it is the first installation: there is no release to go back to");
+}
+
+static void past_the_point_of_no_return_nothing_is_taken_back(void **state)
+{
+    (void)state;
+    struct plan *plan = moving_plan(&rig.arena);
+    struct plan_phase *migrate = LIST_AT(&plan->phases, struct plan_phase, 1);
+    migrate->no_return = true;
+    LIST_AT(&migrate->steps, struct plan_step, 0)->lossy = "drops posts.mail";
+    begin_that_goes_back(plan);
+    for (uint32_t step = 0; step < 3; step++) {
+        for (uint32_t place = 0; place < 3; place++) {
+            rig_ended(0, step, place, 1, OUTCOME_DONE);
+        }
+    }
+    assert_string_equal(rig_ended(1, 0, ROLLOUT_PLACE_CONTROLLER, 1, OUTCOME_FAILED),
+                        "failed:1.0@0#1 paused");
+    assert_string_equal(rig_word(WORD_ROLLBACK), "refused");
+    assert_non_null(strstr(rig_refusal(), "past its point of no return (drops posts.mail)"));
+    assert_non_null(strstr(rig_refusal(), "`lockstep restore test`"));
+}
+
 /* ---- the journal ---- */
 
 /* The same words after a restart at every record lead to the same end, and to the same journal. */
@@ -426,6 +487,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_claim_binds_until_it_is_given_back_expires_or_is_taken_over, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(a_rollback_aborts_and_says_that_the_way_back_is_wanted,
+                                        rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(goes_back_by_itself_where_the_plan_says_so, rig_setup,
+                                        rig_teardown),
+        cmocka_unit_test_setup_teardown(what_is_unknown_pauses_and_is_not_taken_back, rig_setup,
+                                        rig_teardown),
+        cmocka_unit_test_setup_teardown(a_first_installation_is_not_taken_back, rig_setup,
+                                        rig_teardown),
+        cmocka_unit_test_setup_teardown(past_the_point_of_no_return_nothing_is_taken_back,
                                         rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(words_are_replayed_at_every_record, rig_setup,
                                         rig_teardown),
