@@ -651,6 +651,8 @@ void runs_serving(struct controller *c, const char *place, const struct wire_rep
     struct run *run = runs_find(c, report->run);
     uint32_t index = run != NULL ? rollout_find_place(run->machine, place) : ROLLOUT_PLACE_UNKNOWN;
     if (index != ROLLOUT_PLACE_UNKNOWN) {
+        log_line(PROGRAM, "run %s: the service of %s %s", run->id, place,
+                 report->running ? "runs" : "does not run");
         step_now(run, &(struct event){.type = report->running ? EVENT_NODE_WELL : EVENT_NODE_UNWELL,
                                       .now_ms = act_now_ms(),
                                       .place = index});

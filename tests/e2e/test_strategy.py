@@ -43,7 +43,8 @@ def test_a_rolling_run_waits_for_a_node_that_died_by_itself(make_site, start):
     apply = ls.start("apply", site.write("1.1.0"))
     wait_until("app-1 is drained", lambda: lines(site, "app-1", "drained"))
     os.kill(service_of(ls, site, "app-3"), signal.SIGKILL)
-    wait_until("app-3 is down", lambda: site.health("app-3")[0] == 0)
+    wait_until("the controller has heard that app-3 is down",
+               lambda: "the service of app-3 does not run" in ls.log_text("lockstepd"), HEARTBEATS_S)
     (site.node_dir("app-1") / "go").touch()
     wait_until("app-1 is back", lambda: site.is_good("app-1", "1.1.0"))
 
