@@ -39,7 +39,7 @@ version: "{version}"
 nodes:
 {nodes}
 databases:
-  main: {{ url: "{url}", password: {{ file: "{secret}" }} }}
+  main: {{ url: "{url}", password: {{ file: "{secret}" }}, writers: {{ policy: wait, except: [postgres] }} }} # the tests' own sessions
 strategy: all-at-once
 """
 
