@@ -276,7 +276,8 @@ static void our_sessions_are_told_from_the_applications(void **state)
     assert_int_equal(count, 1);
     assert_int_equal(writers[0].pid, mysql_thread_id(app));
     /* The server calls a session idle a moment after its client has its answer. */
-    for (int i = 0; i < 1000 && !strstr(db_writers_text(&f->arena, writers, count, 3), "idle"); i++) {
+    for (int i = 0; i < 1000 && !strstr(db_writers_text(&f->arena, writers, count, 3), "idle");
+         i++) {
         usleep(10 * 1000);
         assert_ok(db_writers(&s, &f->arena, &writers, &count, &f->error));
         assert_int_equal(count, 1);

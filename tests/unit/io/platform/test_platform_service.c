@@ -143,6 +143,14 @@ static struct service_place place_of(struct scratch *s, const char *script)
                                   .program = "/proc/self/exe"};
 }
 
+/* The first line of what the service has said since its start: a process id. */
+static pid_t said_pid(const struct service_place *place)
+{
+    for (int i = 0; i < 2000 && !strchr(service_log_tail(place, 1000), '\n'); i++)
+        usleep(10 * 1000);
+    return (pid_t)atoi(service_log_tail(place, 1000));
+}
+
 static void starts_once_is_found_again_and_stops(void **state)
 {
     struct scratch *s = *state;
@@ -160,8 +168,7 @@ static void starts_once_is_found_again_and_stops(void **state)
     scratch_ok(service_state(&place, &again, &e), &e);
     assert_int_equal(status.pid, again.pid);
     struct process_id child;
-    assert_int_equal(process_identify((pid_t)atoi(service_log_tail(&place, 1000)), &child, NULL),
-                     0);
+    assert_int_equal(process_identify(said_pid(&place), &child, NULL), 0);
     assert_true(process_alive(&child));
     scratch_ok(service_stop(&place, &e), &e);
     scratch_ok(service_state(&place, &status, &e), &e);
@@ -172,7 +179,7 @@ static void starts_once_is_found_again_and_stops(void **state)
     scratch_ok(service_start(&place, &e), &e);
     scratch_ok(service_state(&place, &again, &e), &e);
     assert_true(again.running);
-    assert_int_not_equal(atoi(service_log_tail(&place, 1000)), child.pid); /* of this start only */
+    assert_int_not_equal(said_pid(&place), child.pid); /* of this start only */
     scratch_ok(service_stop(&place, &e), &e);
 }
 
