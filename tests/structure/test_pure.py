@@ -17,7 +17,7 @@ Undefined = namedtuple("Undefined", "member symbol")
 # inside the C library, gives it back before it returns, and answers from its arguments alone.
 EVERYWHERE = re.compile(r"""
     mem(cpy|move|set|cmp|chr|rchr|mem) | __mem(cpy|move|set)_chk
-    | str(n?len|n?cmp|n?casecmp|r?chr|str|c?spn|pbrk) | bsearch | qsort
+    | str(n?len|n?cmp|n?casecmp|r?chr|(case)?str|c?spn|pbrk) | bsearch | qsort
     | v?snprintf | __v?snprintf_chk
     | __assert_fail | __stack_chk_fail | _GLOBAL_OFFSET_TABLE_ | __ctype_(b|tolower|toupper)_loc
     """, re.VERBOSE)

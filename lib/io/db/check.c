@@ -8,7 +8,7 @@
 #include "lib/base/str.h"
 #include "lib/io/db/actions.h"
 #include "lib/io/db/db.h"
-#include "lib/io/db/script.h"
+#include "lib/migration/script.h"
 #include "lib/migration/sql.h"
 
 #define NO_ROW          "none"

@@ -8,7 +8,7 @@
 #include "lib/io/db/actions.h"
 #include "lib/io/db/execute.h"
 #include "lib/io/db/fingerprint.h"
-#include "lib/io/db/judge.h"
+#include "lib/migration/judge.h"
 
 /* What stands there now, and what stood there at the checkpoints; read only when something is in doubt. */
 struct scene {

@@ -4,7 +4,7 @@
 #include "lib/base/str.h"
 #include "lib/io/db/claims.h"
 #include "lib/io/db/execute.h"
-#include "lib/io/db/judge.h"
+#include "lib/migration/judge.h"
 
 static bool session_lost(const struct units *units, size_t at)
 {

@@ -12,6 +12,7 @@
 
 #include "lib/base/arena.h"
 #include "lib/base/error.h"
+#include "lib/migration/engine.h"
 #include "lib/spec/action.h"
 
 #define DB_CONNECT_TIMEOUT_MS 5000
@@ -106,21 +107,13 @@ struct db_lock_state {
         words; /* "run 1f…, host a, pid 12, since …; backend 77, lockstep 1f…, 10.0.0.1": for people */
 };
 
-/* An index as a statement names it. */
-struct db_index_name {
-    const char *schema; /* of the index and its table; NULL: as the session finds them */
-    const char *table;  /* of a CREATE, whose schema is the index's own; NULL: a DROP */
-    const char *name;
-};
-/* … and as it stands now. */
+/* How an index that a statement names (struct db_index_name) stands now. */
 struct db_index_state {
     bool exists;
     bool valid;       /* false: what a concurrent build or drop left that did not end */
     const char *id;   /* another one has another id; NULL when there is none */
     const char *name; /* quoted, with its schema: to be dropped by */
 };
-
-enum db_engine_kind { DB_POSTGRES, DB_SQLITE, DB_MARIADB };
 
 /* How long a statement waits for a table that others use, and how that is said (waits.h). */
 struct db_lock_limit {

@@ -6,8 +6,9 @@
 #ifndef LOCKSTEP_IO_DB_WAITS_H
 #define LOCKSTEP_IO_DB_WAITS_H
 
-#include "lib/io/db/units.h"
+#include "lib/io/db/session.h"
 #include "lib/io/platform/act.h"
+#include "lib/migration/units.h"
 
 #define WAITS_FIRST_MS 5000
 #define WAITS_LAST_MS  60000

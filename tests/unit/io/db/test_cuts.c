@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
-#include "lib/io/db/script.h"
+#include "lib/migration/script.h"
 
 #define ROUNDS         1500
 #define REFUSED        ((size_t)-1)

@@ -10,8 +10,8 @@
 #include "lib/io/db/actions.h"
 #include "lib/io/db/fingerprint.h"
 #include "lib/io/db/mariadb.h"
-#include "lib/io/db/script.h"
 #include "lib/io/platform/files.h"
+#include "lib/migration/script.h"
 
 static struct mariadb_target parse(struct arena *arena, const char *url)
 {

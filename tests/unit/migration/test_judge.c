@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "lib/io/db/judge.h"
+#include "lib/migration/judge.h"
 
 /* docs/MIGRATIONS.md, "Once", from top to bottom. */
 struct row {

@@ -2,7 +2,7 @@
  * Owns the cutting of a script into statements, and what each one's words say. In doubt it says what costs more care:
  * an intent costs little.
  */
-#include "lib/io/db/script.h"
+#include "lib/migration/script.h"
 
 #include <string.h>
 

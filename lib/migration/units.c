@@ -1,5 +1,5 @@
 /* Owns where one unit ends and the next begins. It never changes what a statement says, nor their order. */
-#include "lib/io/db/units.h"
+#include "lib/migration/units.h"
 
 #include <string.h>
 

@@ -2,15 +2,16 @@
  * What the runner has to know about each statement of a script before it runs it: where it begins and ends, and what
  * kind it is. Words, not a parser, by the rules of the engine's dialect (sql.h).
  */
-#ifndef LOCKSTEP_IO_DB_SCRIPT_H
-#define LOCKSTEP_IO_DB_SCRIPT_H
+#ifndef LOCKSTEP_MIGRATION_SCRIPT_H
+#define LOCKSTEP_MIGRATION_SCRIPT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "lib/base/arena.h"
 #include "lib/base/buf.h"
-#include "lib/io/db/session.h"
+#include "lib/base/error.h"
+#include "lib/migration/engine.h"
 #include "lib/migration/sql.h"
 
 enum statement_kind {

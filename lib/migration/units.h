@@ -2,11 +2,11 @@
  * Cuts what a tool sends into units: the parts of a migration that happen as a whole or not at all, in their order. A
  * migration that fits one transaction is one unit. Pure: nothing here talks to a server.
  */
-#ifndef LOCKSTEP_IO_DB_UNITS_H
-#define LOCKSTEP_IO_DB_UNITS_H
+#ifndef LOCKSTEP_MIGRATION_UNITS_H
+#define LOCKSTEP_MIGRATION_UNITS_H
 
-#include "lib/io/db/script.h"
 #include "lib/migration/migration.h"
+#include "lib/migration/script.h"
 
 enum unit_kind {
     UNIT_FREE, /* runs in a transaction of ours, together with the note that it ran */

@@ -2,10 +2,10 @@
  * What to do about a migration that was begun and whose end nobody knows: the table of docs/MIGRATIONS.md ("Once") as
  * one pure function. It never guesses: what cannot be told from what stands there is asked.
  */
-#ifndef LOCKSTEP_IO_DB_JUDGE_H
-#define LOCKSTEP_IO_DB_JUDGE_H
+#ifndef LOCKSTEP_MIGRATION_JUDGE_H
+#define LOCKSTEP_MIGRATION_JUDGE_H
 
-#include "lib/io/db/units.h"
+#include "lib/migration/units.h"
 
 enum judge_seen {
     JUDGE_BLIND,   /* the schema's state before it, or now, is not known */

@@ -1,5 +1,5 @@
 /* Owns the decision. It looks at nothing: the caller has looked. */
-#include "lib/io/db/judge.h"
+#include "lib/migration/judge.h"
 
 static enum judge_verdict say(enum judge_verdict verdict, const char *why, const char **ret_why)
 {

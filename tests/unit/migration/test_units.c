@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "lib/base/str.h"
-#include "lib/io/db/units.h"
+#include "lib/migration/units.h"
 
 static struct arena arena;
 
