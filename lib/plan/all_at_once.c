@@ -136,7 +136,7 @@ static void hop_phases(struct compiler *c, size_t hop, const struct members *mem
     undo_phases(c, hop, UNDO_MIGRATED, NULL, 0);
     undo_phases(c, hop, UNDO_MIGRATED, members, 0);
     extra_phases(c, hop, POINT_MIGRATED, SLOT_BEFORE, members);
-    phases_migrate(c, hop);
+    phases_migrate(c, hop, SIDE_BEFORE);
     extra_phases(c, hop, POINT_MIGRATED, SLOT_AFTER, members);
     if (c->hops[hop].started) {
         start(c, hop, members);

@@ -11,6 +11,19 @@ static bool is_rolling(const struct compiler *c)
     return s != NULL && s->rolling != NULL && !s->all_at_once;
 }
 
+static const char *installed_at(const struct compiler *c, size_t hop, size_t node,
+                                enum hop_side side)
+{
+    const struct observed_node *seen = c->nodes[node].seen;
+    const char *installed = seen != NULL ? seen->version : NULL;
+    for (size_t p = 0; p < hop + (side == SIDE_AFTER ? 1 : 0); p++) {
+        if (c->hops[p].started) {
+            installed = c->hops[p].to;
+        }
+    }
+    return installed;
+}
+
 /* Which tree a tool finds: the installed one only when it is the newer release itself. */
 static void find_trees(struct compiler *c)
 {
@@ -20,16 +33,12 @@ static void find_trees(struct compiler *c)
             if (db->tool == NULL || !db->runs || db->tool->artifact.count > 0) {
                 continue;
             }
-            const struct node_state *node = &c->nodes[db->node];
-            const char *installed = node->seen != NULL ? node->seen->version : NULL;
-            bool rolled = c->plan->strategy == STRATEGY_ROLLING &&
-                          c->hops[h].direction == DIRECTION_DOWN && c->hops[h].started;
-            for (size_t p = 0; p < h + (rolled ? 1 : 0); p++) {
-                if (c->hops[p].started) {
-                    installed = c->hops[p].to;
-                }
+            for (int side = SIDE_BEFORE; side < HOP_SIDES; side++) {
+                const char *there = installed_at(c, h, db->node, side);
+                db->tree_staged[side] = !str_equal(there, db->tool_release);
+                db->staged_tree =
+                    db->staged_tree || (hop_part(c, h, db, side).runs && db->tree_staged[side]);
             }
-            db->staged_tree = !str_equal(installed, db->tool_release);
         }
     }
 }
@@ -43,6 +52,7 @@ static void fill_hops(struct compiler *c)
             .from = s->from, .to = s->to, .direction = s->direction, .started = s->started};
         hop->schema_from.items = ARENA_ARRAY(c->arena, s->database_count, struct pair);
         hop->schema_to.items = ARENA_ARRAY(c->arena, s->database_count, struct pair);
+        hop->schema_rolling.items = ARENA_ARRAY(c->arena, s->database_count, struct pair);
         for (size_t d = 0; d < s->database_count; d++) {
             const struct hop_database *db = &s->databases[d];
             if (db->schema_from >= 0) {
@@ -52,6 +62,11 @@ static void fill_hops(struct compiler *c)
             if (db->schema_to >= 0) {
                 hop->schema_to.items[hop->schema_to.count++] = (struct pair){
                     db->app->name, arena_printf(c->arena, "%lld", (long long)db->schema_to)};
+            }
+            if (db->divided && db->runs) {
+                hop->schema_rolling.items[hop->schema_rolling.count++] = (struct pair){
+                    db->app->name,
+                    arena_printf(c->arena, "%lld", (long long)schema_while_rolling(c, s, db))};
             }
         }
         const struct release_spec *release = release_of(c, s->to);

@@ -16,6 +16,7 @@
  *   migrator.c  migrators with an artifact of their own
  *   restore.c  databases that are put back to a backup
  *   look.c     what is asked of the databases before anything is touched, and before and after each moves
+ *   expand.c   which migrations of a hop run before its waves, and which after them
  *   prove.c    whether the way may roll, or the pair that breaks it
  *   detour.c   over which release it would roll
  *   prove_plan.c  what is proved of the plan as it was put together
@@ -24,6 +25,10 @@
 #define LOCKSTEP_PLAN_COMPILER_H
 
 #include "lib/plan/plan.h"
+
+/* Where a migration stands when nodes roll. All at once there are no waves: all of it is before them. */
+enum hop_side { SIDE_BEFORE, SIDE_AFTER };
+#define HOP_SIDES 2
 
 /* What one database does in one hop. */
 struct hop_database {
@@ -44,6 +49,12 @@ struct hop_database {
     const char *tool_release;         /* whose tree the tool runs in */
     const struct known_release *migrator; /* it has an artifact of its own; NULL */
     bool staged_tree;                     /* that release is not what is installed there */
+    bool tree_staged[HOP_SIDES];          /* the same, of each side of the waves */
+    bool divided;                         /* native: `expand` divides the way … */
+    int64_t expand;                       /* … at this migration … */
+    size_t ups_first, downs_first;        /* … and so many of `way` run before the waves */
+    int part;                             /* of a part: enum plan_database_part */
+    bool goes_on;                         /* of a part: another one of the hop follows */
     const struct plan_restore *restore;   /* before all else it is put back to this; NULL */
 };
 
@@ -165,6 +176,11 @@ bool is_mariadb(const struct compiler *c, const struct database_ref *ref);
 const char *wanted_version(const struct spec *spec, const char *to);
 int way_from(struct compiler *c, const char **ret_from);
 void way_hops(struct compiler *c, const char *from);
+const struct migration_set *known_set(const struct inventory *inventory, const char *version,
+                                      const char *database);
+/* What a ledger holds after the way. */
+struct strings state_after(const struct compiler *c, const struct strings *state,
+                           const struct migration_way *way);
 const struct release_spec *release_of(const struct compiler *c, const char *version);
 /* The schema number of a release for a database; -1 when it says none. */
 int64_t schema_of(const struct compiler *c, const char *version, const char *database);
@@ -266,7 +282,7 @@ bool backup_is_due(struct compiler *c, bool *ret_lossy);
 /* How? Backs up every database that has something in it. */
 void phases_backup(struct compiler *c, int64_t hop);
 /* Lock, migrate, checkpoint, unlock: one phase for each database that has something to do. */
-void phases_migrate(struct compiler *c, size_t hop);
+void phases_migrate(struct compiler *c, size_t hop, enum hop_side side);
 /* No phase so far has the point of no return. */
 bool can_return(const struct plan *plan);
 /* A phase that migrates a database and may lose `lossy`; locked, with the format's own lock or without. */
@@ -364,7 +380,24 @@ void halts_wave(struct compiler *c, size_t begin, bool canary, bool last);
 /* Last: where the run may wait, its gates and windows, and its budgets. */
 void halts(struct compiler *c);
 
+/* ---- expand.c ---- */
+/* The schema at which a release divides its migrations of a database; -1: it does not. */
+int64_t expand_of(const struct compiler *c, const char *version, const char *database);
+/* Divides the hops of a rolling plan. */
+void expand_divide(struct compiler *c);
+/* What of the database's move stands there; `runs` is false where nothing does. */
+struct hop_database hop_part(const struct compiler *c, size_t hop, const struct hop_database *db,
+                             enum hop_side side);
+/* Does any database of the hop move there? */
+bool side_runs(const struct compiler *c, size_t hop, enum hop_side side);
+/* The schema that stands while the hop's waves go by. */
+int64_t schema_while_rolling(const struct compiler *c, const struct hop_state *hop,
+                             const struct hop_database *db);
+
 /* ---- prove.c ---- */
+/* Where the database is when the hop begins: a run that was broken off may have left it between two releases. */
+int64_t schema_before(const struct compiler *c, const struct hop_state *h,
+                      const struct hop_database *db);
 /* May the way roll? When not, *ret_why names the pair that breaks it. */
 bool prove_rolling(struct compiler *c, const char **ret_why);
 void prove_sentences(struct compiler *c);

@@ -160,7 +160,12 @@ static void step_some(struct compiler *c, struct plan_phase *phase, const struct
         step->back = back_items(c, items, count);
     }
     lint_step(c, step, db, items, count, down);
-    step->detail = arena_printf(c->arena, "%zu %s", count, down ? "down" : "up");
+    static const char *const parts[][2] = {
+        [PART_WHOLE] = {"", ""},
+        [PART_EXPAND] = {", expand", ", expand taken back"},
+        [PART_CONTRACT] = {", contract", ", contract taken back"}};
+    step->detail = arena_printf(c->arena, "%zu %s%s", count, down ? "down" : "up",
+                                parts[db->part][down ? 1 : 0]);
 }
 
 void step_native(struct compiler *c, struct plan_phase *phase, const struct hop_database *db,
@@ -308,6 +313,7 @@ struct plan_phase *begin_migration(struct compiler *c, size_t hop, const struct 
     struct plan_phase *phase = add_once_phase(c, (int64_t)hop, name);
     phase->disruptive = true;
     phase->no_return = first_loss;
+    phase->part = db->part;
     if (c->plan->strategy == STRATEGY_ALL_AT_ONCE && first) {
         step_writers(c, phase, db);
     }
@@ -328,10 +334,11 @@ void end_migration(struct compiler *c, struct plan_phase *phase, size_t hop,
     step->action->db_unlock = a;
 }
 
-void phases_migrate(struct compiler *c, size_t hop)
+void phases_migrate(struct compiler *c, size_t hop, enum hop_side side)
 {
     for (size_t d = 0; d < c->hops[hop].database_count; d++) {
-        const struct hop_database *db = &c->hops[hop].databases[d];
+        const struct hop_database part = hop_part(c, hop, &c->hops[hop].databases[d], side);
+        const struct hop_database *db = &part;
         if (!db->runs) {
             continue;
         }
@@ -354,6 +361,6 @@ void phases_migrate(struct compiler *c, size_t hop)
             step_native(c, phase, db, db->way.down, db->way.down_count, true);
             step_native(c, phase, db, db->way.up, db->way.up_count, false);
         }
-        end_migration(c, phase, hop, db, db->format, true);
+        end_migration(c, phase, hop, db, db->format, !db->goes_on);
     }
 }

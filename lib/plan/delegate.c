@@ -98,7 +98,7 @@ static void phases_of(struct compiler *c, size_t hop, const struct hop_database 
         }
         bool tool = end == i;
         end += tool ? 1 : 0;
-        bool last = end == count && (!down || db->way.up_count == 0);
+        bool last = end == count && (!down || db->way.up_count == 0) && !db->goes_on;
         if (tool) {
             phase_tool(c, hop, db, &items[i], down, ids, last);
         } else {

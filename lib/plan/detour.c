@@ -26,18 +26,29 @@ static bool one_range_has(struct compiler *c, const char *version, const char *d
     return false;
 }
 
-/* Up, the old release meets the new schema; down, the new one meets the old schema. */
+/* The schema that stands while a hop rolls: where the newer release's `expand` divides its migrations, or all of them. */
+static int64_t rolls_at(const struct compiler *c, const char *newer, const char *name, int64_t low,
+                        int64_t high)
+{
+    int64_t expand = expand_of(c, newer, name);
+    return expand < 0 ? high : MAX(low, MIN(expand, high));
+}
+
+/* The older release meets all up to there, the newer one all from there on. */
 static bool hop_rolls(struct compiler *c, const char *from, const char *to)
 {
     enum direction direction = plan_direction(c->arena, c->app, &c->spec->scheme, from, to);
-    const char *waits = direction == DIRECTION_DOWN ? to : from;
+    bool down = direction == DIRECTION_DOWN;
     for (size_t d = 0; d < c->app->databases.count; d++) {
         const char *name = LIST_AT(&c->app->databases, struct app_database_spec, d)->name;
         int64_t before = schema_of(c, from, name);
         int64_t after = schema_of(c, to, name);
-        if (before < 0 || after < 0 ||
-            (before != after && !one_range_has(c, waits, name, before, after)) ||
-            !runs_with(c, to, name, after)) {
+        int64_t low = MIN(before, after);
+        int64_t high = MAX(before, after);
+        int64_t mid = rolls_at(c, down ? from : to, name, low, high);
+        if (low < 0 || !runs_with(c, to, name, after) ||
+            (low != mid && !one_range_has(c, down ? to : from, name, low, mid)) ||
+            (mid != high && !one_range_has(c, down ? from : to, name, mid, high))) {
             return false;
         }
     }

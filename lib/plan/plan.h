@@ -44,6 +44,8 @@ struct plan_hop {
     int direction;                       /* enum direction */
     bool started;                        /* `to` is started; false: migrated through only */
     struct pairs schema_from, schema_to; /* database -> number as text */
+    struct pairs
+        schema_rolling; /* the same, where `expand` divides its migrations: while nodes roll */
 };
 
 struct plan_node_set {
@@ -91,6 +93,8 @@ struct plan_step {
 #define PLAN_LOCKS_MAX 20 /* of one step; those that matter less are left out */
 
 enum phase_scope { PHASE_NODES, PHASE_ONCE };
+/* Which migrations of a hop that `expand` divides. */
+enum plan_database_part { PART_WHOLE, PART_EXPAND, PART_CONTRACT };
 
 struct plan_phase {
     const char *name; /* "preflight", "stage", "stop", "migrate main", "swap and start" */
@@ -101,6 +105,7 @@ struct plan_phase {
     bool
         disruptive; /* from here on the service is touched: a failure pauses; before, the run just fails */
     bool no_return;  /* the point of no return is inside */
+    int part;        /* enum plan_database_part: what it moves of its database */
     bool takes_down; /* its nodes are (or go) down while it runs: for the table of downtimes */
     bool
         rests; /* before it nothing is half-way: a wave begins here, and the run may wait for a window */

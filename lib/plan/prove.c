@@ -72,7 +72,8 @@ static bool is_numbered(const struct compiler *c, const struct hop_state *h,
         for (size_t d = 0; str_equal(r->version, h->to) && d < r->database_count; d++) {
             const struct migration_set *set = &r->databases[d].set;
             if (str_equal(r->databases[d].name, db->app->name)) {
-                return set->count > 0 && set->items[set->count - 1].version == db->schema_to;
+                return set->count > 0 &&
+                       set->items[set->count - 1].version == schema_of(c, h->to, db->app->name);
             }
         }
     }
@@ -95,9 +96,8 @@ static int64_t version_of_id(const struct compiler *c, const char *database, con
     return -1;
 }
 
-/* Where the database is when the hop begins: a run that was broken off may have left it between two releases. */
-static int64_t schema_before(const struct compiler *c, const struct hop_state *h,
-                             const struct hop_database *db)
+int64_t schema_before(const struct compiler *c, const struct hop_state *h,
+                      const struct hop_database *db)
 {
     if (db->format == FORMAT_EXTERNAL) {
         return db->count_from;
@@ -131,10 +131,20 @@ static bool meets_between(struct compiler *c, const char *version, const struct 
     return whole;
 }
 
+/* May the release run beside this part of a database's move? */
+static bool stands(struct compiler *c, const char *version, const struct hop_database *part,
+                   size_t hop, const char **ret_why)
+{
+    return !part->runs || (meets(c, version, part, part->schema_to, hop, ret_why) &&
+                           meets_between(c, version, part, hop, ret_why));
+}
+
 /* Nodes whose release is not on the path: a broken-off run on another way left them there. */
 static bool prove_strangers(struct compiler *c, size_t hop, const struct hop_database *db,
                             const char **ret_why)
 {
+    const struct hop_database first = hop_part(c, hop, db, SIDE_BEFORE);
+    const struct hop_database rest = hop_part(c, hop, db, SIDE_AFTER);
     struct strings told = {0};
     for (size_t i = 0; i < c->node_count && db->runs; i++) {
         const struct observed_node *seen = c->nodes[i].seen;
@@ -144,8 +154,8 @@ static bool prove_strangers(struct compiler *c, size_t hop, const struct hop_dat
             continue;
         }
         strings_push(c->arena, &told, seen->version);
-        if (!meets(c, seen->version, db, db->schema_to, hop, ret_why) ||
-            !meets_between(c, seen->version, db, hop, ret_why)) {
+        if (!stands(c, seen->version, &first, hop, ret_why) ||
+            !stands(c, seen->version, &rest, hop, ret_why)) {
             return false;
         }
     }
@@ -173,12 +183,13 @@ static bool goes_with_the_hop(struct compiler *c, const struct hop_state *h,
     return false;
 }
 
-/* Everything that may run beside this database's move of this hop. */
+/* Everything that may run beside this database's move of this hop: before its waves, while they go by, after them. */
 static bool prove_database(struct compiler *c, size_t hop, const struct hop_database *db,
                            const char **ret_why)
 {
     const struct hop_state *h = &c->hops[hop];
-    bool down = h->direction == DIRECTION_DOWN;
+    const struct hop_database first = hop_part(c, hop, db, SIDE_BEFORE);
+    const struct hop_database rest = hop_part(c, hop, db, SIDE_AFTER);
     bool *present = ARENA_ARRAY(c->arena, c->path.count, bool);
     for (size_t i = 0; i < c->node_count; i++) {
         int64_t at = now_at(c, c->nodes[i].at, hop);
@@ -186,19 +197,16 @@ static bool prove_database(struct compiler *c, size_t hop, const struct hop_data
             present[at] = true;
         }
     }
-    /* Down: the waves have gone by when the database moves, so only what is started meets the new schema. */
-    for (size_t p = 0; db->runs && p < c->path.count; p++) {
-        bool behind = c->path.count > 1 && p < hop + 1;
-        if (present[p] && !(down && behind && h->started) &&
-            (!meets(c, c->path.items[p], db, db->schema_to, hop, ret_why) ||
-             !meets_between(c, c->path.items[p], db, hop, ret_why))) {
+    for (size_t p = 0; p < c->path.count; p++) {
+        bool moved = c->path.count > 1 && p < hop + 1 && h->started; /* by the waves */
+        if (present[p] && (!stands(c, c->path.items[p], &first, hop, ret_why) ||
+                           (!moved && !stands(c, c->path.items[p], &rest, hop, ret_why)))) {
             return false;
         }
     }
-    return (!down || !db->runs || !h->started ||
-            (meets(c, h->to, db, schema_before(c, h, db), hop, ret_why) &&
-             meets_between(c, h->to, db, hop, ret_why))) &&
-           (!h->started || meets(c, h->to, db, db->schema_to, hop, ret_why));
+    return !h->started || (meets(c, h->to, db, schema_while_rolling(c, h, db), hop, ret_why) &&
+                           stands(c, h->to, &rest, hop, ret_why) &&
+                           meets(c, h->to, db, db->schema_to, hop, ret_why));
 }
 
 bool prove_rolling(struct compiler *c, const char **ret_why)

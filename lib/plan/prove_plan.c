@@ -117,13 +117,25 @@ static void starts(struct walk *w, const struct plan_phase *phase, struct place 
     }
 }
 
+/* The schema where a phase leaves its database, or (`before`) where it finds it; NULL: not said. */
+static const char *schema_at(const struct plan_hop *hop, const struct plan_phase *phase,
+                             const char *database, bool before)
+{
+    const char *rolling = pairs_get(&hop->schema_rolling, database);
+    bool first = phase->part == (hop->direction == DIRECTION_DOWN ? PART_CONTRACT : PART_EXPAND);
+    if (phase->part != PART_WHOLE && rolling != NULL && first != before) {
+        return rolling;
+    }
+    return pairs_get(before ? &hop->schema_from : &hop->schema_to, database);
+}
+
 static void move_schema(struct walk *w, const struct plan_phase *phase, const char *database)
 {
     if (phase->hop < 0 || phase->hop >= (int64_t)w->plan->hops.count) {
         return;
     }
     const struct plan_hop *hop = LIST_AT(&w->plan->hops, struct plan_hop, phase->hop);
-    const char *text = pairs_get(&hop->schema_to, database);
+    const char *text = schema_at(hop, phase, database, false);
     uint64_t number = 0;
     bool known = text != NULL && str_to_u64(text, INT64_MAX, &number);
     for (size_t i = 0; i < w->schema_count; i++) {
@@ -351,7 +363,7 @@ static int64_t first_schema(const struct plan *plan, const char *database)
             const struct db_lock_action *a = plan_step_at(plan, i, s)->action->db_lock;
             if (a != NULL && str_equal(a->database.name, database) && phase->hop >= 0) {
                 hop = LIST_AT(&plan->hops, struct plan_hop, phase->hop);
-                text = pairs_get(&hop->schema_from, database);
+                text = schema_at(hop, phase, database, true);
                 i = plan->phases.count - 1;
                 break;
             }

@@ -291,15 +291,52 @@ static void waves_of_hop(struct compiler *c, size_t hop)
     }
 }
 
-static void databases_of_hop(struct compiler *c, size_t hop, const struct members *all)
+/* The one backup of a run stands before its first migration, and a restore puts that one back. */
+static void tell_old_backup(struct compiler *c, size_t hop)
 {
+    bool lossy = false;
+    for (size_t d = 0; d < c->hops[hop].database_count && backup_is_due(c, &lossy); d++) {
+        const struct hop_database part = hop_part(c, hop, &c->hops[hop].databases[d], SIDE_AFTER);
+        if (part.runs && lossy_of(c, &part) != NULL) {
+            warn(c,
+                 "what is taken from database %s after the last wave is in the backup from before "
+                 "the "
+                 "first one: a restore loses what is written while nodes roll",
+                 part.app->name);
+        }
+    }
+}
+
+/* What a hop's databases do on one side of its waves. Where none of them moves, its points stand where all of them would. */
+static void databases_of_hop(struct compiler *c, size_t hop, enum hop_side side,
+                             const struct members *all)
+{
+    bool moves[HOP_SIDES] = {side_runs(c, hop, SIDE_BEFORE), side_runs(c, hop, SIDE_AFTER)};
+    if (!moves[SIDE_BEFORE] && !moves[SIDE_AFTER]) {
+        moves[c->hops[hop].direction == DIRECTION_DOWN ? SIDE_AFTER : SIDE_BEFORE] = true;
+    }
+    if (!moves[side]) {
+        return;
+    }
     size_t from = c->plan->phases.count;
-    undo_phases(c, hop, UNDO_STOPPED, NULL, 0);
-    undo_phases(c, hop, UNDO_MIGRATED, NULL, 0);
-    undo_phases(c, hop, UNDO_MIGRATED, all, (int64_t)rolling_budget(c->cluster, c->node_count));
-    extra_phases(c, hop, POINT_MIGRATED, SLOT_BEFORE, all);
-    phases_migrate(c, hop);
-    extra_phases(c, hop, POINT_MIGRATED, SLOT_AFTER, all);
+    if (side == SIDE_BEFORE || !moves[SIDE_BEFORE]) {
+        if (hop == 0) {
+            phases_backup(c, side == SIDE_BEFORE ? -1 : 0);
+            extra_phases(c, 0, POINT_BACKED_UP, SLOT_AFTER, all);
+            from = side == SIDE_BEFORE ? c->plan->phases.count : from;
+        }
+        undo_phases(c, hop, UNDO_STOPPED, NULL, 0);
+        undo_phases(c, hop, UNDO_MIGRATED, NULL, 0);
+        undo_phases(c, hop, UNDO_MIGRATED, all, (int64_t)rolling_budget(c->cluster, c->node_count));
+        extra_phases(c, hop, POINT_MIGRATED, SLOT_BEFORE, all);
+    }
+    phases_migrate(c, hop, side);
+    if (side == SIDE_AFTER && moves[SIDE_BEFORE]) {
+        tell_old_backup(c, hop);
+    }
+    if (side == SIDE_AFTER || !moves[SIDE_AFTER]) {
+        extra_phases(c, hop, POINT_MIGRATED, SLOT_AFTER, all);
+    }
     disruptive_from(c, from);
 }
 
@@ -342,26 +379,11 @@ void compile_rolling(struct compiler *c)
     }
     before(c, &moving);
     for (size_t h = 0; h < c->hop_count; h++) {
-        bool down = c->hops[h].direction == DIRECTION_DOWN;
-        if (h == 0 && !down) {
-            phases_backup(c, -1);
-            extra_phases(c, 0, POINT_BACKED_UP, SLOT_AFTER, &moving);
-        }
-        if (!down) {
-            databases_of_hop(c, h, &moving);
-        }
+        databases_of_hop(c, h, SIDE_BEFORE, &moving);
         if (c->hops[h].started) {
             waves_of_hop(c, h);
         }
-        if (h == 0 && down) {
-            size_t from = c->plan->phases.count;
-            phases_backup(c, 0);
-            extra_phases(c, 0, POINT_BACKED_UP, SLOT_AFTER, &moving);
-            disruptive_from(c, from);
-        }
-        if (down) {
-            databases_of_hop(c, h, &moving);
-        }
+        databases_of_hop(c, h, SIDE_AFTER, &moving);
         order_finish(c, h, &moving);
     }
 }

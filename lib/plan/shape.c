@@ -13,6 +13,7 @@ static const char *const direction_words[] = {"none", "up", "down", NULL};
 static const char *const strategy_words[] = {"all-at-once", "rolling", NULL};
 static const char *const part_words[] = {"whole", "stage", "drop", NULL};
 static const char *const on_failure_words[] = {"pause", "abort", "rollback", NULL};
+static const char *const database_part_words[] = {"whole", "expand", "contract", NULL};
 static const char *const scope_words[] = {"nodes", "once", NULL};
 
 static const struct field node_fields[] = {
@@ -52,6 +53,7 @@ static const struct field hop_fields[] = {
     {.key = "started", .type = SHAPE_BOOL, AT(plan_hop, started)},
     {.key = "schema_from", .type = SHAPE_MAP, AT(plan_hop, schema_from)},
     {.key = "schema_to", .type = SHAPE_MAP, AT(plan_hop, schema_to)},
+    {.key = "schema_rolling", .type = SHAPE_MAP, AT(plan_hop, schema_rolling)},
 };
 static const struct shape hop_shape = SHAPE_OF("hop", plan_hop, hop_fields);
 
@@ -118,6 +120,7 @@ static const struct field phase_fields[] = {
     {.key = "parallel", .type = SHAPE_INT, AT(plan_phase, parallel), .max = LIMIT_CLUSTER_NODES},
     {.key = "disruptive", .type = SHAPE_BOOL, AT(plan_phase, disruptive)},
     {.key = "no_return", .type = SHAPE_BOOL, AT(plan_phase, no_return)},
+    {.key = "part", .type = SHAPE_ENUM, AT(plan_phase, part), .words = database_part_words},
     {.key = "takes_down", .type = SHAPE_BOOL, AT(plan_phase, takes_down)},
     {.key = "rests", .type = SHAPE_BOOL, AT(plan_phase, rests)},
     {.key = "steps",

@@ -25,8 +25,8 @@ int64_t schema_of(const struct compiler *c, const char *version, const char *dat
     return text != NULL && str_to_u64(text, INT64_MAX, &value) ? (int64_t)value : -1;
 }
 
-static const struct migration_set *known_set(const struct inventory *inventory, const char *version,
-                                             const char *database)
+const struct migration_set *known_set(const struct inventory *inventory, const char *version,
+                                      const char *database)
 {
     for (size_t i = 0; version != NULL && i < inventory->release_count; i++) {
         const struct known_release *r = &inventory->releases[i];
@@ -277,9 +277,8 @@ static const struct migration *late_one(const struct migration_format *format,
     return NULL;
 }
 
-/* What the ledger holds after the way. */
-static struct strings state_after(struct compiler *c, const struct strings *state,
-                                  const struct migration_way *way)
+struct strings state_after(const struct compiler *c, const struct strings *state,
+                           const struct migration_way *way)
 {
     struct strings after = {0};
     for (size_t i = 0; i < state->count; i++) {
@@ -541,6 +540,9 @@ void way_hops(struct compiler *c, const char *from)
         bool wanted = c->app->paths == NULL || c->app->paths->between == BETWEEN_START ||
                       c->plan->strategy == STRATEGY_ROLLING;
         c->hops[h].started = last || (wanted && !is_passed(c, h));
+    }
+    if (c->plan->strategy == STRATEGY_ROLLING) {
+        expand_divide(c);
     }
 }
 

@@ -285,6 +285,13 @@ static const struct field release_fields[] = {
      AT(release_spec, runs_with),
      .max = LIMIT_CLUSTER_DATABASES,
      .help = "For each database the schemas that the release can run with, such as \"126..128\"."},
+    {.key = "expand",
+     .type = SHAPE_MAP,
+     AT(release_spec, expand),
+     .max = LIMIT_CLUSTER_DATABASES,
+     .help =
+         "For each database the migration up to which all runs before the first wave of a rolling "
+         "hop, the rest after the last one."},
     {.key = "notes",
      .type = SHAPE_OBJECT,
      AT(release_spec, notes),

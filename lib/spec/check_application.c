@@ -153,6 +153,59 @@ static void check_schemas(const struct checker *c, const struct application *app
     }
 }
 
+/* Whether this database is moved by a format of which Lockstep knows each migration. */
+static bool is_native(const struct application *app, const char *name)
+{
+    for (size_t i = 0; i < app->databases.count; i++) {
+        const struct app_database_spec *d = LIST_AT(&app->databases, struct app_database_spec, i);
+        if (str_equal(d->name, name)) {
+            return d->migrations != NULL && d->migrations->external == NULL;
+        }
+    }
+    return false;
+}
+
+/* A release is started on its `expand` while a hop rolls, and on its schema in the end. */
+static void check_expand(const struct checker *c, const struct application *app,
+                         const struct release_spec *release)
+{
+    for (size_t i = 0; i < release->expand.count; i++) {
+        const struct pair *pair = &release->expand.items[i];
+        const char *own = pairs_get(&release->schema, pair->key);
+        const char *runs = pairs_get(&release->runs_with, pair->key);
+        struct int_ranges ranges;
+        struct error e = {0};
+        uint64_t number;
+        uint64_t schema;
+        if (!has_database(app, pair->key)) {
+            complain_no_database(c, &pair->key, "expand", pair->key, app);
+        } else if (!is_native(app, pair->key)) {
+            check_say(
+                c, &pair->key,
+                "expand of %s: Lockstep does not read its migrations, so it cannot run a part "
+                "of them: only a format: with dir: can be divided",
+                pair->key);
+        } else if (!str_to_u64(pair->value, INT64_MAX - 1, &number)) {
+            check_say(c, &pair->value, "expand of %s should be a migration's number, found %s",
+                      pair->key, text_quote(c->arena, pair->value));
+        } else if (own == NULL || !str_to_u64(own, INT64_MAX - 1, &schema) || number >= schema) {
+            check_say(
+                c, &pair->value,
+                "expand of %s is %s, which should be below the release's schema%s%s: what lies "
+                "between the two runs after the last wave",
+                pair->key, pair->value, own != NULL ? " " : ", and it says none",
+                own != NULL ? own : "");
+        } else if (runs == NULL || (int_ranges_parse(c->arena, runs, &ranges, &e) == 0 &&
+                                    !int_ranges_have(&ranges, (int64_t)number))) {
+            check_say(
+                c, &pair->value,
+                "expand of %s is %s, and the release does not run with it: it is started on it "
+                "while nodes roll; write runs_with: { %s: \"%s..%s\" }",
+                pair->key, pair->value, pair->key, pair->value, own);
+        }
+    }
+}
+
 static void check_scripts(const struct checker *c, const struct application *app,
                           const struct release_spec *release)
 {
@@ -207,6 +260,7 @@ static void check_releases(const struct checker *c, const struct application *ap
         check_release_version(c, release);
         check_artifacts(c, &release->artifact);
         check_schemas(c, app, release);
+        check_expand(c, app, release);
         check_scripts(c, app, release);
         check_data_checks(c, app, release);
     }

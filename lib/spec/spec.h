@@ -84,6 +84,8 @@ struct release_spec {
     struct list artifact;   /* of struct artifact_spec; a mapping alone is a list of one */
     struct pairs schema;    /* database -> number ("128") */
     struct pairs runs_with; /* database -> integer ranges ("126..128") */
+    struct pairs
+        expand; /* database -> number: up to it before a hop's first wave, the rest after its last */
     struct notes_spec *notes;
     struct list scripts; /* of struct scripts_spec; a mapping alone is a list of one */
     struct list checks;  /* of struct data_check_spec; a mapping alone is a list of one */

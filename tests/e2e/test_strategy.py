@@ -1,8 +1,12 @@
-"""How nodes roll, over time: a run that waits for a node that died by itself."""
+"""How nodes move, over time: what waits for what, and what never happens in between."""
+import hashlib
+import json
 import os
 import signal
 import subprocess
 
+import guestbook_site
+from guestbook_site import HealthWatch
 from harness import program, wait_until
 
 TRIP_S = 60
@@ -113,3 +117,55 @@ def test_what_was_staged_can_be_dropped(make_site, start):
     assert not any("2.0.0" in staged(site, name) for name in site.names)
     assert site.problems("1.0.0") == []
     assert "took the staged" in ls.ok("history", "guestbook-demo").words
+
+
+def expanding(site):
+    """2.0.0 as a release that runs with 3, too: only migration 4 has to wait for the last wave."""
+    release = {**guestbook_site.build.RELEASES[2], "schema_min": 3}
+    data = guestbook_site.build.pack(release)
+    path = site.top / "artifacts/guestbook-2.0.0-expanding.tar.gz"
+    path.write_bytes(data)
+    site.artifacts["2.0.0"] = {"path": str(path), "sha256": hashlib.sha256(data).hexdigest()}
+    text = site.application_text()
+    old = 'schema: { main: 4 }\n    runs_with: { main: "4" }'
+    assert text.count(old) == 1
+    new = text.replace(old, 'schema: { main: 4 }\n    runs_with: { main: "3..4" }\n'
+                            '    expand: { main: 3 }')
+    site.application_text = lambda: new
+
+
+def moves(plan):
+    """The plan's migrations and waves, in their order."""
+    return [phase["part"] if phase["name"] == "migrate main" else "wave"
+            for phase in plan["phases"]
+            if phase["name"] == "migrate main" or phase.get("takes_down")]
+
+
+def test_what_contracts_runs_when_the_last_node_has_moved_and_goes_first_on_the_way_back(
+        make_site, start):
+    site = make_site()
+    expanding(site)
+    ls = start(site)
+    ls.ok("apply", site.write("1.1.0"))
+    site.post("app-1", "ada", "hello")
+    path = site.top / "plan.json"
+    ran = ["create_entries", "index_entries_by_author"]
+    for version, order, items in [
+            ("2.0.0", ["expand", *["wave"] * 3, "contract"],
+             ["create_authors_view", "drop_author_email"]),
+            ("1.1.0", ["contract", *["wave"] * 3, "expand"],
+             ["drop_author_email", "create_authors_view"])]:
+        ls.ok("plan", site.write(version), "-o", path)
+        plan = json.loads(path.read_text(encoding="utf-8"))
+        assert plan["strategy"] == "rolling" and moves(plan) == order
+        with HealthWatch(site) as watcher:
+            ls.ok("apply", path)
+        assert site.problems(version) == [], ls.tails()
+        ran += items
+        assert site.migrations_run() == ran
+        # A node beside a schema that it does not know would have said so: each was away once, for its swap.
+        stretches = sorted(watcher.downs(name) for name in site.names)
+        assert [len(downs) for downs in stretches] == [1, 1, 1], stretches
+        for (earlier,), (later,) in zip(stretches, stretches[1:]):
+            assert earlier[1] < later[0], stretches
+    assert site.entries() == [("ada", "hello")]

@@ -34,6 +34,20 @@ static void choose_kind(struct sim *s)
     }
 }
 
+/* The older release does not run with what contracts, and the newer one not without what expands. */
+static void divide(struct scenario *c)
+{
+    for (size_t i = 1; c->rolling && !c->external && i < c->release_count; i++) {
+        struct sim_release *r = &c->releases[i];
+        struct sim_release *older = &c->releases[i - 1];
+        if (r->schema - older->schema >= 2 && r->schema % 2 == 0) {
+            r->expand = older->schema + 1;
+            r->low = r->expand;
+            older->high = r->expand;
+        }
+    }
+}
+
 static void choose(struct sim *s)
 {
     struct scenario *c = &s->scenario;
@@ -61,6 +75,7 @@ static void choose(struct sim *s)
         r->high = wide && i + 1 < c->release_count ? c->releases[i + 1].schema : r->schema;
         c->item_count = (size_t)r->schema;
     }
+    divide(c);
     for (size_t i = 0; i < c->item_count; i++) {
         c->bare[i] = percent(s, 25);
     }
@@ -78,6 +93,9 @@ static void write_application(struct sim *s, struct buf *b)
                    "sha256: \"" DIGEST "\" }\n    schema: { main: %d }\n    runs_with: { main: "
                    "\"%d..%d\" }\n",
                    r->version, r->version, i + 1, r->schema, r->low, r->high);
+        if (r->expand > 0) {
+            buf_printf(b, "    expand: { main: %d }\n", r->expand);
+        }
     }
     if (c->kind == KIND_TWO_HOPS) {
         buf_puts(b, "paths: { required: [\"1.1.0\"] }\n");

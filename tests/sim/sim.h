@@ -166,6 +166,7 @@ struct sim_script {
 struct sim_release {
     const char *version;
     int schema, low, high; /* what it brings, what it runs with */
+    int expand;            /* its migrations up to there run before the waves; 0: not divided */
 };
 struct scenario {
     enum sim_kind kind;

@@ -26,6 +26,7 @@ static unsigned any(unsigned below)
 
 struct release {
     int schema;
+    int expand;         /* up to there before the waves, the rest after them; 0: not divided */
     unsigned runs_with; /* bit s: runs with schema s */
 };
 
@@ -76,6 +77,11 @@ static struct model random_model(void)
             more |= s > 0 ? 1U << s : 0;
         }
         m.releases[i].runs_with = (more | 1U << schema) & 0xfeU;
+        int expand = schema - 1 - (int)any(3);
+        if (expand > 0 && any(2) == 0) {
+            m.releases[i].expand = expand;
+            m.releases[i].runs_with |= 1U << expand;
+        }
         int further = schema + (int)any(3);
         schema = further > SCHEMAS_MAX ? SCHEMAS_MAX : further;
     }
@@ -136,10 +142,13 @@ static const char *application_of(const struct model *m)
     }
     buf_puts(&b, "releases:\n");
     for (int i = 0; i < m->count; i++) {
+        const char *expand =
+            arena_printf(&w.arena, " expand: { main: %d },", m->releases[i].expand);
         buf_printf(&b,
-                   "  - { version: \"%s\", schema: { main: %d }, runs_with: { main: \"%s\" },\n"
+                   "  - { version: \"%s\", schema: { main: %d }, runs_with: { main: \"%s\" },%s\n"
                    "      artifact: { url: \"https://g.example/%d.tar.gz\", sha256: %064d } }\n",
-                   version_of(i), m->releases[i].schema, ranges(m->releases[i].runs_with), i, i);
+                   version_of(i), m->releases[i].schema, ranges(m->releases[i].runs_with),
+                   m->releases[i].expand > 0 ? expand : "", i, i);
     }
     return buf_text(&b);
 }
@@ -308,11 +317,17 @@ static struct pairs_met roll_by_hand(const struct model *m, const struct strings
         int b = release_of(way->items[i + 1]);
         int schema = m->releases[a].schema;
         int end = m->releases[b].schema;
-        int beside = b > a ? a : b; /* up: the old one waits; down: the new one is there already */
-        pairs.met[beside][schema] = true;
-        while (schema != end) {
-            schema += b > a ? 1 : -1;
-            pairs.met[beside][schema] = true;
+        int older = MIN(a, b);
+        int newer = MAX(a, b);
+        int divide = m->releases[newer].expand;
+        /* The newer one is there while the contracting part is, the older one while the expanding one is. */
+        for (int s = MIN(schema, end); s <= MAX(schema, end); s++) {
+            if (divide == 0 || s <= MAX(divide, MIN(schema, end))) {
+                pairs.met[older][s] = true;
+            }
+            if (divide > 0 && s >= MIN(divide, MAX(schema, end))) {
+                pairs.met[newer][s] = true;
+            }
         }
         pairs.met[b][end] = true;
     }
@@ -355,7 +370,7 @@ static bool rolls_over(const struct model *m, int stop)
 }
 
 struct counts {
-    size_t rolled, half, refused, detours, states;
+    size_t rolled, divided, half, refused, detours, states;
 };
 
 /* The refusal names a pair that would be met and does not run, and a way out where there is one. */
@@ -395,6 +410,15 @@ static void check_refusal(const struct model *m, const char *message, struct cou
     counts->refused++;
 }
 
+static bool has_both_parts(void)
+{
+    bool has[PART_CONTRACT + 1] = {false};
+    for (size_t i = 0; i < w.plan.phases.count; i++) {
+        has[plan_phase_at(&w.plan, i)->part] = true;
+    }
+    return has[PART_EXPAND] && has[PART_CONTRACT];
+}
+
 static void check_case(const struct model *m, struct counts *counts)
 {
     make_world(m);
@@ -405,6 +429,7 @@ static void check_case(const struct model *m, struct counts *counts)
             wrong(m, "the plan rolls, and a release meets a schema that it does not run with");
         }
         counts->rolled += m->whole && m->from != m->to ? 1 : 0;
+        counts->divided += has_both_parts() ? 1 : 0;
         counts->half += m->whole ? 0 : 1;
         counts->states += pairs.states;
     } else if (m->whole) {
@@ -424,11 +449,13 @@ static void a_plan_that_rolls_meets_no_schema_outside_runs_with(void **state UNU
         struct model m = random_model();
         check_case(&m, &counts);
     }
-    print_message("%zu rolled, %zu from half-way, %zu refused, %zu of them with a way out; %zu "
+    print_message("%zu rolled, %zu of them in two parts, %zu from half-way, %zu refused, %zu of "
+                  "them with a way out; %zu "
                   "states\n",
-                  counts.rolled, counts.half, counts.refused, counts.detours, counts.states);
+                  counts.rolled, counts.divided, counts.half, counts.refused, counts.detours,
+                  counts.states);
     assert_true(counts.rolled > CASES / 20 && counts.half > CASES / 50 &&
-                counts.refused > CASES / 20 && counts.detours > 0);
+                counts.divided > CASES / 100 && counts.refused > CASES / 20 && counts.detours > 0);
 }
 
 int main(void)
