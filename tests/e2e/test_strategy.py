@@ -11,6 +11,7 @@ from harness import program, wait_until
 
 TRIP_S = 60
 HEARTBEATS_S = 30
+EXIT_PAUSED = 3
 
 # app-1 is not drained before somebody says so; the others are at once.
 GATED = """\
@@ -169,3 +170,56 @@ def test_what_contracts_runs_when_the_last_node_has_moved_and_goes_first_on_the_
         for (earlier,), (later,) in zip(stretches, stretches[1:]):
             assert earlier[1] < later[0], stretches
     assert site.entries() == [("ada", "hello")]
+
+
+ONE_FIRST = "{ all_at_once: true, one_first: true }"
+
+
+def between(site, words):
+    """What the vendor says of a release that lies between the ends of a way. One that is not started has nobody who could take
+    the newer module off: the hop after it does."""
+    text = type(site).application_text(site)
+    old = 'hop_from: ">=2.0.0", hop_to: "<2.0.0"'
+    assert text.count("paths:\n") == 1 and text.count(old) == 2
+    if words == "migrate-only":
+        text = text.replace(old, 'hop_from: ">=1.1.0", hop_to: "<1.1.0"')
+    site.application_text = lambda: text.replace("paths:\n", f"paths:\n  between: {words}\n")
+
+
+def test_a_release_between_is_started_or_only_migrated_through(make_site, start):
+    site = make_site(strategy="all-at-once", names=("app-1", "app-2"))
+    ls = start(site)
+    ls.ok("apply", site.write("1.0.0"))
+    for words, version, seen in [("start", "2.0.0", {"1.0.0", "1.1.0", "2.0.0"}),
+                                 ("migrate-only", "1.0.0", {"1.0.0", "2.0.0"}),
+                                 ("migrate-only", "2.0.0", {"1.0.0", "2.0.0"}),
+                                 ("start", "1.0.0", {"1.0.0", "1.1.0", "2.0.0"})]:
+        between(site, words)
+        with HealthWatch(site) as watcher:
+            ls.ok("apply", site.write(version))
+        assert site.problems(version) == [], ls.tails()
+        for name in site.names:
+            found = {version for *_, version in watcher.samples[name] if version}
+            assert found == seen, (words, version, name)
+
+
+def test_the_rest_is_not_started_before_the_first_node_is_healthy(make_site, start):
+    site = make_site(strategy=ONE_FIRST)
+    ls = start(site)
+    ls.ok("apply", site.write("1.0.0"))
+    config = site.node_dir("app-1") / "guestbook.json"
+    good = config.read_text(encoding="utf-8")
+    config.write_text("not what it was\n", encoding="utf-8")
+
+    assert ls.run("apply", site.write("1.1.0")).code == EXIT_PAUSED
+    assert [site.health(name)[0] for name in site.names] == [0, 0, 0]
+    assert not [words for words in ls.processes().values() if " serve --port " in words]
+
+    config.write_text(good, encoding="utf-8")
+    ls.ok("abort", "guestbook-demo")
+    with HealthWatch(site) as watcher:
+        ls.ok("apply", site.cluster_file)
+    assert site.problems("1.1.0") == []
+    first = {name: min(begin for begin, _, version in watcher.samples[name] if version)
+             for name in site.names}
+    assert first["app-1"] < min(first["app-2"], first["app-3"])
