@@ -14,7 +14,7 @@ int applying_run(struct context *c, struct remote *r, const Lockstep__V1__ApplyR
         {"summary", 0, NULL,                                                                       \
          "at the end: what ran once, what ran on each node, how long each was down"},              \
     {                                                                                              \
-        "stay", 0, NULL, "watch through pauses, until the run has ended"                           \
+        "stay", 0, NULL, "watch through pauses and gates, until the run has ended"                 \
     }
 
 #endif

@@ -12,11 +12,12 @@ static const char ends[] =
     "    0  done, or nothing was to do\n"
     "    1  failed, refused or invalid\n"
     "    2  wrong use\n"
-    "    3  a person has to answer: the run is paused, or a migration may have run\n"
+    "    3  a person has to answer: the run is paused or at a gate, or a migration may have run\n"
     "    4  the run was aborted\n"
     "    5  the controller, or the database, cannot be reached\n"
     "    6  the cluster has moved since the plan was made; a ledger or schema is not as known\n"
     "    7  the run is done, but nodes were left behind\n"
+    "    8  the run was taken back: all is as it was before it\n"
     "  130  interrupted (a watched run goes on)\n";
 
 static void print_table(FILE *to, struct arena *arena, const struct table *t)

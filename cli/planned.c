@@ -33,6 +33,7 @@ static void seen(void *context, const ProtobufCMessage *message)
         const char *plan = arena_strndup(a->arena, (const char *)reply->plan.data, reply->plan.len);
         *a->planned = (struct planned){.plan = {(const uint8_t *)plan, reply->plan.len},
                                        .id = arena_strdup(a->arena, reply->id),
+                                       .quarantine = arena_strdup(a->arena, reply->quarantine),
                                        .nothing_to_do = reply->nothing_to_do};
     }
 }
@@ -77,5 +78,8 @@ int planned_print(struct context *c, const struct planned *planned,
     buf_init(&out, c->arena, PLAN_BYTES_MAX);
     plan_render(&plan, planned->id, terminal_columns(PIPE_COLUMNS), known, c->arena, &out);
     fputs(buf_text(&out), stdout);
+    if (!str_empty(planned->quarantine)) {
+        printf("in quarantine: %s; apply wants --despite REASON\n", planned->quarantine);
+    }
     return CLI_DONE;
 }

@@ -14,6 +14,8 @@ struct known_durations;
 struct planned {
     struct bytes plan; /* canonical JSON, in the arena */
     const char *id;
+    const char
+        *quarantine; /* what it tries has failed: which run, when and where; "": it has not */
     bool nothing_to_do;
 };
 

@@ -23,6 +23,7 @@ enum cli_exit {
     CLI_UNREACHABLE = 5,   /* no answer from the controller, or from the database */
     CLI_MOVED = 6,         /* the cluster, ledger or schema is not as it is known */
     CLI_LEFT_BEHIND = 7,   /* the run is done, but at the nodes that were left behind */
+    CLI_ROLLED_BACK = 8,   /* the run was taken back: all is as it was before */
     CLI_INTERRUPTED = 130, /* stopped by a signal */
 };
 

@@ -6,6 +6,7 @@
 #include "cli/subject.h"
 #include "cli/verb.h"
 #include "cli/verbs.h"
+#include "lib/base/str.h"
 #include "lib/io/platform/files.h"
 
 static int show(struct context *c, const struct planned *planned)
@@ -19,6 +20,9 @@ static int show(struct context *c, const struct planned *planned)
     if (c->json) {
         fwrite(planned->plan.data, 1, planned->plan.len, stdout);
         putchar('\n');
+        if (!str_empty(planned->quarantine)) {
+            say("in quarantine: %s; apply wants --despite REASON", planned->quarantine);
+        }
         return CLI_DONE;
     }
     struct known_durations known = {0};

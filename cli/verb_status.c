@@ -3,6 +3,7 @@
 #include "cli/remote.h"
 #include "cli/verb.h"
 #include "cli/verbs.h"
+#include "cli/watch_back.h"
 #include "lib/base/str.h"
 
 /* ---- status ---- */
@@ -37,12 +38,13 @@ static json_t *databases_json(const Lockstep__V1__ClusterStatus *s)
 static json_t *cluster_json(const Lockstep__V1__ClusterStatus *s)
 {
     const Lockstep__V1__ClusterSummary *m = s->summary;
-    return json_pack("{s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o}", "name",
+    return json_pack("{s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
                      json_text(m->name), "application", json_text(m->application), "wanted",
                      json_text(m->wanted), "observed", json_text(m->observed), "revision",
                      (json_int_t)m->revision, "run", json_text(m->run), "run_state",
-                     json_text(m->run_state), "why", json_text(s->why), "nodes", nodes_json(s),
-                     "databases", databases_json(s));
+                     json_text(m->run_state), "why", json_text(s->why), "back", json_text(s->back),
+                     "quarantine", json_text(s->quarantine), "nodes", nodes_json(s), "databases",
+                     databases_json(s));
 }
 
 static bool wants_operator(const char *state)
@@ -63,6 +65,12 @@ static void print_cluster(struct context *c, const Lockstep__V1__ClusterStatus *
     }
     if (wants_operator(m->run_state)) {
         printf("  lockstep retry|skip|exclude|abort %s\n", m->run);
+    }
+    if (!str_empty(s->back)) {
+        printf("  %s\n", watch_back_words(c->arena, m->run, s->back));
+    }
+    if (!str_empty(s->quarantine)) {
+        printf("  in quarantine: %s\n", s->quarantine);
     }
     struct table t;
     table_init(&t, c->arena, 4);
@@ -144,7 +152,8 @@ const struct verb verb_status = {
              "beside what is wanted, with the newest run.\n"
              "\n"
              "--json: {\"clusters\": [{name, application, wanted, observed, revision, run, "
-             "run_state, why,\n"
+             "run_state, why, back,\n"
+             "quarantine,\n"
              "nodes: [{name, connected, version, running, problem, denied}],\n"
              "databases: [{name, engine, applied, problem, holder}]}]}\n",
     .example = "  lockstep status chat-prod\n",
@@ -157,11 +166,12 @@ const struct verb verb_status = {
 
 static json_t *run_json(const Lockstep__V1__RunSummary *s)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "run", json_text(s->run),
-                     "cluster", json_text(s->cluster), "plan_id", json_text(s->plan_id), "from",
-                     json_text(s->from), "to", json_text(s->to), "state", json_text(s->state),
-                     "why", json_text(s->why), "who", json_text(s->who), "started_ms",
-                     (json_int_t)s->started_ms, "ended_ms", (json_int_t)s->ended_ms);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o}", "run",
+                     json_text(s->run), "cluster", json_text(s->cluster), "plan_id",
+                     json_text(s->plan_id), "from", json_text(s->from), "to", json_text(s->to),
+                     "state", json_text(s->state), "why", json_text(s->why), "who",
+                     json_text(s->who), "started_ms", (json_int_t)s->started_ms, "ended_ms",
+                     (json_int_t)s->ended_ms, "takes_back", json_text(s->takes_back));
 }
 
 static void print_runs(struct context *c, const Lockstep__V1__HistoryReply *reply)
@@ -225,7 +235,7 @@ const struct verb verb_history = {
     .about = "Prints the runs of a cluster, or of all.\n"
              "\n"
              "--json: {\"runs\": [{run, cluster, plan_id, from, to, state, why, who, started_ms,\n"
-             "ended_ms}]}\n",
+             "ended_ms, takes_back}]}\n",
     .example = "  lockstep history chat-prod --limit 5\n",
     .options = history_options,
     .option_count = ARRAY_SIZE(history_options),

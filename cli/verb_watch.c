@@ -26,7 +26,7 @@ static int watch(struct context *c)
 static const struct option_spec watch_options[] = {
     {"summary", 0, NULL,
      "at the end: what ran once, what ran on each node, how long each was down"},
-    {"stay", 0, NULL, "stay through pauses, until the run has ended"},
+    {"stay", 0, NULL, "stay through pauses and gates, until the run has ended"},
 };
 
 const struct verb verb_watch = {
@@ -36,14 +36,20 @@ const struct verb verb_watch = {
     .about =
         "Shows what happened and what happens: in a terminal a picture that is redrawn, else a "
         "line for\n"
-        "each step that ended. It ends with the run, or when the run is paused. Ctrl-C ends the "
-        "watching,\n"
-        "never the run (exit status 130). When the controller goes away it is tried again for 60 "
-        "s.\n"
+        "each step that ended. It ends with the run, or when a person has to answer: when the run "
+        "is paused, or\n"
+        "waits at a gate (exit status 3; --stay watches on). A run that is taken back goes over "
+        "into the run that\n"
+        "does it: exit status 8 when all is as it was before. When that cannot be planned, it says "
+        "why, and ends\n"
+        "after 10 s with exit status 3. Ctrl-C ends the watching, never the run (exit status 130). "
+        "When the\n"
+        "controller goes away it is tried again for 60 s.\n"
         "\n"
         "--json: one object a line: {\"event\": \"run\" | \"phase\" | \"step\" | \"state\" | "
-        "\"line\", number,\n"
-        "at_ms, ...}; number 0 is progress, which is not kept. With --summary the last line is\n"
+        "\"line\" |\n"
+        "\"word\" | \"back\", number, at_ms, ...}; number 0 is progress, which is not kept. With "
+        "--summary the last line is\n"
         "{\"event\": \"summary\", once, per_node, down}.\n",
     .example = "  lockstep watch chat-prod --summary\n",
     .options = watch_options,
@@ -59,9 +65,14 @@ static int apply(struct context *c)
 {
     struct subject subject = {0};
     const char *to = args_text(&c->args, "to");
+    const char *despite = args_text(&c->args, "despite");
     int status = subject_read(c, args_operand(&c->args, 0), &subject);
     if (status == 0 && subject.plan.len > 0 && to != NULL) {
         say("a plan goes where it says: leave --to out, or make another plan");
+        status = CLI_WRONG_USE;
+    }
+    if (status == 0 && despite != NULL && despite[0] == '\0') {
+        say("--despite wants the reason");
         status = CLI_WRONG_USE;
     }
     if (status != 0) {
@@ -74,6 +85,7 @@ static int apply(struct context *c)
         (ProtobufCBinaryData){.data = (uint8_t *)subject.plan.data, .len = subject.plan.len};
     request.to = to != NULL ? (char *)to : "";
     request.acknowledged = args_flag(&c->args, "ack");
+    request.despite = despite != NULL ? (char *)despite : "";
     struct remote r;
     status = remote_open(c, &r);
     if (status == 0) {
@@ -86,13 +98,14 @@ static int apply(struct context *c)
 static const struct option_spec apply_options[] = {
     {"to", 0, "VERSION", "another version than the file's"},
     {"ack", 0, NULL, "the release notes that ask for it have been read"},
+    {"despite", 0, "REASON", "try again what is in quarantine; kept in the journal with your name"},
     {"message", 'm', "TEXT", "why, for the history of the cluster"},
     APPLYING_OPTIONS,
 };
 
 const struct verb verb_apply = {
     .name = "apply",
-    .usage = "CLUSTER.yaml|PLAN [--to VERSION] [--ack] [--detach]",
+    .usage = "CLUSTER.yaml|PLAN [--to VERSION] [--ack] [--despite REASON] [--detach]",
     .summary = "go to what is wanted, and watch",
     .about = "Plans from what runs to the version that the file says, starts the run and watches "
              "it like\n"
@@ -101,6 +114,14 @@ const struct verb verb_apply = {
              "it is, and refused when the cluster has moved since (exit status 6). Instead of a "
              "file, the name\n"
              "of a cluster that the controller holds.\n"
+             "\n"
+             "What failed is in quarantine: when a step failed and the run was taken back or "
+             "aborted, the same way\n"
+             "with the same specs is refused until it is said with --despite why it may work now. "
+             "Changed specs or\n"
+             "another release are another attempt. A run that was aborted without a failure, one "
+             "that failed before\n"
+             "anything was touched, and every way back are never in quarantine.\n"
              "\n"
              "--json: {\"event\": \"apply\", run, plan_id, nothing_to_do, differences}, then the "
              "lines of `watch`.\n",

@@ -5,7 +5,9 @@
  *   FOLLOW ──the stream ends after the run──> over
  *     │ ^──connected again──┐
  *     │──connection lost──> WAIT ──60 s──> over (unreachable)
- *     │──paused, quiet──> ASK ──still paused──> over (paused); else FOLLOW
+ *     │──paused or at a gate, quiet──> ASK ──still so──> over (paused); else FOLLOW
+ *     │──the run ended and is taken back──> BACK ──the run that does it is there──> FOLLOW that one
+ *     │                                      └──nothing to take back, another run followed, or it cannot be planned──> over
  *     └──Ctrl-C──> over (interrupted)
  */
 #include "cli/watch.h"
@@ -15,6 +17,7 @@
 #include <time.h>
 
 #include "cli/output.h"
+#include "cli/watch_back.h"
 #include "cli/watch_state.h"
 #include "lib/base/str.h"
 
@@ -25,15 +28,17 @@
 #define TEXT_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define COLUMNS        100
 #define ROWS           30
-#define ASKED_RUNS     1000
+#define BACK_MS        10000 /* so long nothing may have come of the way back before a person is asked */
 
 struct following {
     struct context *context;
     struct remote *remote;
     const struct watch_request *request;
+    const char *run; /* that is followed, as it was named; NULL: the newest */
     struct watch watch;
     bool live;
     bool interrupted;
+    bool still;         /* nothing is drawn: what was drawn is an end */
     bool ask;           /* it seems to be paused */
     int64_t clock_ms;   /* the controller's clock is so far ahead of ours */
     int64_t news_at_ms; /* our clock: the newest event */
@@ -95,12 +100,12 @@ static void draw(struct following *f)
 /* Between two pictures, or in the line of lines. */
 static void note(struct following *f, const char *text)
 {
-    if (f->live) {
+    if (f->live && !f->still) {
         erase(f);
     }
     fflush(stdout);
     fprintf(stderr, "%s\n", text);
-    if (f->live) {
+    if (f->live && !f->still) {
         draw(f);
     }
 }
@@ -159,6 +164,9 @@ static void remind(struct following *f)
 static void on_tick(uv_timer_t *timer)
 {
     struct following *f = timer->data;
+    if (f->still) {
+        return;
+    }
     if (f->live) {
         draw(f);
     } else if (!f->context->json) {
@@ -231,18 +239,23 @@ static bool reconnect(struct following *f, const struct error *why)
     return remote_reconnect(f->remote, &e) == 0;
 }
 
+static void is_answered(struct following *f)
+{
+    if (f->lost_at_ms != 0) {
+        f->lost_at_ms = 0;
+        note(f, "lockstep: the controller is back");
+    }
+}
+
 static int follow_once(struct following *f, struct error *e)
 {
     int r = ask_clock(f, e);
     if (r < 0) {
         return r;
     }
-    if (f->lost_at_ms != 0) {
-        f->lost_at_ms = 0;
-        note(f, "lockstep: the controller is back");
-    }
+    is_answered(f);
     Lockstep__V1__WatchRequest request = LOCKSTEP__V1__WATCH_REQUEST__INIT;
-    const char *run = f->watch.begun ? f->watch.run : f->request->run;
+    const char *run = f->watch.begun ? f->watch.run : f->run;
     request.run = run != NULL ? (char *)run : "";
     request.after = f->watch.last_number;
     return remote_stream(f->remote, "Watch", &request.base, &lockstep__v1__watch_event__descriptor,
@@ -252,21 +265,10 @@ static int follow_once(struct following *f, struct error *e)
 /* What the controller says of the run now: events of an old pause are told again before those that ended it. */
 static int still_paused(struct following *f, bool *ret, struct error *e)
 {
-    Lockstep__V1__HistoryRequest request = LOCKSTEP__V1__HISTORY_REQUEST__INIT;
-    request.cluster = (char *)f->watch.cluster;
-    request.limit = ASKED_RUNS;
-    const Lockstep__V1__HistoryReply *reply = REMOTE_CALL(
-        f->remote, History, HistoryReply, history_reply, &request.base, REMOTE_CALL_MS, e);
-    if (reply == NULL) {
-        return e->code;
-    }
-    *ret = false;
-    for (size_t i = 0; i < reply->n_runs; i++) {
-        if (str_equal(reply->runs[i]->run, f->watch.run)) {
-            *ret = str_equal(reply->runs[i]->state, "paused");
-        }
-    }
-    return 0;
+    const Lockstep__V1__RunSummary *now = NULL;
+    int r = watch_ask(f->remote, &f->watch, &now, e);
+    *ret = r == 0 && now != NULL && str_equal(now->state, rollout_state_name(f->watch.state));
+    return r;
 }
 
 /* ---- the end ---- */
@@ -275,7 +277,7 @@ static int exit_of(const struct watch *w)
 {
     switch (w->state) {
     case ROLLOUT_SUCCEEDED:
-        return CLI_DONE;
+        return w->takes_back != NULL ? CLI_ROLLED_BACK : CLI_DONE;
     case ROLLOUT_PAUSED:
         return CLI_PAUSED;
     case ROLLOUT_ABORTED:
@@ -318,12 +320,65 @@ static void finish(struct following *f)
     arena_deinit(&arena);
 }
 
+/* ---- the run that takes it back ---- */
+
+static void tell_back(struct following *f, const char *text, const char *problem)
+{
+    if (f->context->json) {
+        print_json(json_pack("{s:s, s:o, s:o}", "event", "back", "run", json_text(f->watch.run),
+                             "problem", json_text(problem)));
+    } else {
+        printf("%s\n", text);
+    }
+    fflush(stdout);
+}
+
+/* The run has ended and is taken back: waits for the run that does it. 0: that one is followed from now on; else *ret_status. */
+static int go_back(struct following *f, int *ret_status, struct error *e)
+{
+    char told[LIMIT_ERROR_BYTES] = "";
+    int64_t since_ms = wall_ms();
+    while (!f->interrupted) {
+        struct watch_back back = {0};
+        int r = watch_back_ask(f->remote, &f->watch, f->context->arena, &back, e);
+        if (r < 0) {
+            return r;
+        }
+        is_answered(f);
+        if (back.by != NULL) {
+            f->run = back.by;
+            watch_init(&f->watch, f->context->arena);
+            f->lines_drawn = 0;
+            f->still = false;
+            f->news_at_ms = wall_ms();
+            return 0;
+        }
+        if (!back.wanted) {
+            tell_back(f, back.text, NULL);
+            *ret_status = back.is_back ? CLI_ROLLED_BACK : CLI_ABORTED;
+            return 1;
+        }
+        if (back.problem != NULL && strcmp(told, back.problem) != 0) {
+            snprintf(told, sizeof(told), "%s", back.problem);
+            tell_back(f, back.text, back.problem);
+        }
+        if (back.problem != NULL && !f->request->stay && wall_ms() - since_ms >= BACK_MS) {
+            *ret_status = CLI_PAUSED;
+            return 1;
+        }
+        wait_a_little(f);
+    }
+    return error_set(e, E_CANCELLED, "interrupted");
+}
+
 /* Follows until there is a reason to leave. */
 static int follow(struct following *f)
 {
     while (true) {
         struct error e = {0};
-        int r = follow_once(f, &e);
+        int status = CLI_FAILED;
+        bool ended = f->watch.begun && watch_is_over(&f->watch);
+        int r = ended ? 0 : follow_once(f, &e);
         if (f->e.code < 0) {
             say_error(&f->e);
             return CLI_FAILED;
@@ -334,8 +389,20 @@ static int follow(struct following *f)
             return WATCH_INTERRUPTED;
         }
         if (watch_is_over(&f->watch)) {
-            finish(f);
-            return exit_of(&f->watch);
+            if (!ended) {
+                finish(f);
+                f->still = true;
+            }
+            if (!f->watch.rolls_back) {
+                return exit_of(&f->watch);
+            }
+            r = go_back(f, &status, &e);
+            if (r > 0) {
+                return status;
+            }
+            if (r == 0 || f->interrupted) {
+                continue;
+            }
         }
         if (r == E_CANCELLED && f->ask) {
             bool paused = false;
@@ -350,15 +417,15 @@ static int follow(struct following *f)
                 continue;
             }
         }
-        if (r == 0) { /* it ended before the run did: the controller goes away */
+        if (r == 0) { /* the stream ended before the run did: the controller goes away */
             r = error_set(&e, E_UNAVAILABLE, "the controller ended the stream");
         }
-        if (!f->watch.begun || !remote_is_lost(f->remote, r)) {
+        if ((!f->watch.begun && f->run == f->request->run) || !remote_is_lost(f->remote, r)) {
             return remote_fail(f->remote, &e);
         }
         if (!reconnect(f, &e) && !f->interrupted) {
             say("the controller did not come back; the run may go on: lockstep watch %s",
-                f->watch.run);
+                f->watch.begun ? f->watch.run : f->run);
             return CLI_UNREACHABLE;
         }
     }
@@ -370,6 +437,7 @@ int watch_follow(struct context *c, struct remote *r, const struct watch_request
     f->context = c;
     f->remote = r;
     f->request = request;
+    f->run = request->run;
     f->live = !c->json && is_terminal(stdout);
     f->told_at_ms = wall_ms();
     f->news_at_ms = f->told_at_ms;

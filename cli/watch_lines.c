@@ -183,6 +183,11 @@ void watch_end_line(const struct watch *w, int64_t now_ms, struct buf *out)
     const char *why = w->why != NULL ? w->why : "no reason was given";
     switch (w->state) {
     case ROLLOUT_SUCCEEDED:
+        if (w->takes_back != NULL) {
+            buf_printf(out, "rolled back in %s: %s runs %s %s again (run %s took back run %s)\n",
+                       took, w->cluster, w->plan.application, w->plan.to, w->run, w->takes_back);
+            break;
+        }
         buf_printf(out, "succeeded in %s: %s runs %s %s (run %s)\n", took, w->cluster,
                    w->plan.application, w->plan.to, w->run);
         break;
@@ -195,6 +200,11 @@ void watch_end_line(const struct watch *w, int64_t now_ms, struct buf *out)
                    w->run);
         break;
     case ROLLOUT_ABORTED:
+        if (w->rolls_back) {
+            buf_printf(out, "aborted after %s: %s; it is taken back now (run %s)\n", took, why,
+                       w->run);
+            break;
+        }
         buf_printf(out,
                    "aborted after %s: %s; lockstep apply plans on from what is there (run %s)\n",
                    took, why, w->run);
@@ -204,10 +214,16 @@ void watch_end_line(const struct watch *w, int64_t now_ms, struct buf *out)
                    "paused after %s, waits for an operator: lockstep retry|skip|exclude|abort %s\n",
                    took, w->run);
         break;
+    case ROLLOUT_WAITING:
+        if (w->asks) {
+            buf_printf(out, "waiting after %s at %s: " WATCH_APPROVE "\n", took, why, w->run);
+            break;
+        }
+        buf_printf(out, "waiting since %s: %s (run %s)\n", took, why, w->run);
+        break;
     case ROLLOUT_READY:
     case ROLLOUT_RUNNING:
     case ROLLOUT_ABORTING:
-    case ROLLOUT_WAITING:
         buf_printf(out, "%s since %s (run %s)\n", rollout_state_name(w->state), took, w->run);
         break;
     }
@@ -218,10 +234,11 @@ void watch_end_line(const struct watch *w, int64_t now_ms, struct buf *out)
 static json_t *run_json(const Lockstep__V1__WatchRun *run)
 {
     json_t *plan = json_loadb((const char *)run->plan.data, run->plan.len, 0, NULL);
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:I, s:o}", "event", "run", "run",
-                     json_text(run->run), "cluster", json_text(run->cluster), "plan_id",
-                     json_text(run->plan_id), "state", json_text(run->state), "started_ms",
-                     (json_int_t)run->started_ms, "plan", plan != NULL ? plan : json_null());
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "event", "run", "run",
+                     json_text(run->run), "cluster", json_text(run->cluster), "takes_back",
+                     json_text(run->takes_back), "plan_id", json_text(run->plan_id), "state",
+                     json_text(run->state), "started_ms", (json_int_t)run->started_ms, "plan",
+                     plan != NULL ? plan : json_null());
 }
 
 static json_t *step_json(const struct watch *w, const Lockstep__V1__WatchStep *s)
@@ -246,9 +263,10 @@ json_t *watch_json(const struct watch *w, const Lockstep__V1__WatchEvent *event)
         json = run_json(event->run);
         break;
     case LOCKSTEP__V1__WATCH_EVENT__EVENT_STATE:
-        json = json_pack("{s:s, s:o, s:o, s:o}", "event", "state", "state",
+        json = json_pack("{s:s, s:o, s:o, s:o, s:b, s:b}", "event", "state", "state",
                          json_text(event->state->state), "why", json_text(event->state->why), "who",
-                         json_text(event->state->who));
+                         json_text(event->state->who), "asks", event->state->asks ? 1 : 0,
+                         "roll_back", event->state->roll_back ? 1 : 0);
         break;
     case LOCKSTEP__V1__WATCH_EVENT__EVENT_STEP:
         json = step_json(w, event->step);

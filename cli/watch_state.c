@@ -72,6 +72,7 @@ static int see_run(struct watch *w, const Lockstep__V1__WatchRun *run, struct er
     w->run = arena_strdup(w->arena, run->run);
     w->plan_id = arena_strdup(w->arena, run->plan_id);
     w->cluster = arena_strdup(w->arena, run->cluster);
+    w->takes_back = str_empty(run->takes_back) ? NULL : arena_strdup(w->arena, run->takes_back);
     w->started_ms = run->started_ms;
     w->phases = ARENA_ARRAY(w->arena, w->plan.phases.count + 1, struct watch_phase);
     w->sets = ARENA_ARRAY(w->arena, w->plan.node_sets.count + 1, struct name_index);
@@ -316,6 +317,8 @@ static void see_state(struct watch *w, const Lockstep__V1__WatchState *state, in
     }
     w->why = text_or_null(w->arena, state->why);
     w->who = text_or_null(w->arena, state->who);
+    w->asks = state->asks;
+    w->rolls_back = state->roll_back;
     w->ended_ms = rollout_state_is_end(w->state) ? at_ms : 0;
 }
 
@@ -382,7 +385,7 @@ static bool anything_under_way(const struct watch *w)
 
 bool watch_rests(const struct watch *w)
 {
-    return w->state == ROLLOUT_PAUSED && !anything_under_way(w);
+    return w->asks && !anything_under_way(w);
 }
 
 const char *watch_hop_label(const struct watch *w, int64_t hop, struct arena *arena)
@@ -408,6 +411,10 @@ const char *watch_waits_for(const struct watch *w, int64_t now_ms, struct arena 
 {
     if (!w->begun || watch_is_over(w)) {
         return NULL;
+    }
+    if (watch_rests(w) && w->state == ROLLOUT_WAITING) {
+        return arena_printf(arena, "%s; " WATCH_APPROVE,
+                            w->why != NULL ? w->why : "it waits at a gate", w->run);
     }
     if (watch_rests(w)) {
         return arena_printf(arena, "paused: %s; lockstep retry|skip|exclude|abort %s",

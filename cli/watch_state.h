@@ -17,6 +17,7 @@
 
 #define WATCH_TEXT_BYTES   160 /* of a progress text that is kept */
 #define WATCH_FAILURES_MAX 100 /* kept for the end */
+#define WATCH_APPROVE      "lockstep approve %s, as approver or admin; each person counts once"
 
 enum slot_state { SLOT_WAITING, SLOT_UNDER_WAY, SLOT_DONE, SLOT_FAILED, SLOT_UNKNOWN };
 
@@ -71,9 +72,12 @@ struct watch {
     struct arena *arena; /* borrowed */
     bool begun;          /* the WatchRun has come */
     const char *run, *plan_id, *cluster;
+    const char *takes_back; /* the run that this one takes back; NULL: none */
     struct plan plan;
     enum rollout_state state;
     const char *why, *who; /* of the state; NULL: nothing to say */
+    bool asks;             /* a person has to answer */
+    bool rolls_back;       /* when it has ended, another run takes it back */
     int64_t started_ms, ended_ms;
     uint64_t last_number;
     uint32_t phase; /* the newest that has begun */
@@ -95,7 +99,7 @@ int watch_see(struct watch *w, const Lockstep__V1__WatchEvent *event, bool *ret_
               struct error *e);
 
 bool watch_is_over(const struct watch *w);
-/* Paused, and nothing is under way any more. */
+/* Paused or at a gate, and nothing is under way any more. */
 bool watch_rests(const struct watch *w);
 /* What it waits for: "app-2 health: waiting 12 s"; NULL: nothing. */
 const char *watch_waits_for(const struct watch *w, int64_t now_ms, struct arena *arena);

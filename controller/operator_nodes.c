@@ -4,6 +4,8 @@
 
 #include "controller/operator.h"
 #include "controller/planning.h"
+#include "controller/quarantine.h"
+#include "controller/rollback.h"
 #include "controller/runs.h"
 #include "controller/sessions.h"
 #include "controller/trust.h"
@@ -195,6 +197,11 @@ static void look_at_next(struct looking *l)
         }
     }
     l->status->why = text(arena_strdup(&l->arena, why));
+    l->status->back = text(arena_strdup(&l->arena, rollback_problem(c, l->status->summary->run)));
+    const char *quarantine = NULL;
+    quarantine_of_cluster(c, &l->arena, revision->cluster, revision->digest, revision->version,
+                          &quarantine, &e);
+    l->status->quarantine = text(quarantine);
     const Lockstep__V1__Bundle *bundle = NULL;
     if (store_revision(c->store, &l->arena, revision->cluster, revision->number, &whole, &e) == 0) {
         bundle = REPLY_REQUEST(Bundle, bundle, &l->arena, whole.bundle, &e);

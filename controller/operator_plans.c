@@ -7,6 +7,7 @@
 
 #include "controller/operator.h"
 #include "controller/planning.h"
+#include "controller/quarantine.h"
 #include "controller/runs.h"
 #include "lib/base/str.h"
 #include "lib/io/platform/digest.h"
@@ -19,6 +20,7 @@ struct job {
     const Lockstep__V1__Bundle *bundle;
     bool apply;
     bool acknowledged;
+    const char *despite; /* why a quarantined attempt is made again; NULL: it is not */
     enum plan_part part;
     const char *restore_run; /* NULL: none */
     struct strings databases;
@@ -88,6 +90,11 @@ static void planned(void *context, const struct planning_result *result)
                                            .len = result->plan_json.len};
         reply.id = (char *)result->plan_id;
         reply.nothing_to_do = plan_is_empty(result->plan);
+        const char *quarantine = NULL;
+        r = r < 0 ? r
+                  : quarantine_words(reply_controller(call), &job->arena, result->plan, &quarantine,
+                                     &e);
+        reply.quarantine = quarantine != NULL ? (char *)quarantine : "";
     }
     if (r < 0) {
         rpc_call_finish_error(call, &e);
@@ -99,17 +106,39 @@ static void planned(void *context, const struct planning_result *result)
 
 /* ---- Apply ---- */
 
-static int start_run(struct job *job, const char *plan_id, const struct planning_result *result,
-                     Lockstep__V1__ApplyReply *reply, struct error *e)
+/* *ret_why: what the run's journal keeps, NULL: nothing. E_CONFLICT: what the plan tries has failed, and nobody said despite. */
+static int check_quarantine(struct job *job, const struct plan *plan, const char **ret_why,
+                            struct error *e)
+{
+    const char *words = NULL;
+    int r = quarantine_words(reply_controller(job->call), &job->arena, plan, &words, e);
+    if (r < 0 || words == NULL) {
+        return r;
+    }
+    if (job->despite == NULL) {
+        return error_set(e, E_CONFLICT,
+                         "this is in quarantine: %.300s. Go on with another release or changed "
+                         "specs, or mend the cause and apply with --despite REASON",
+                         words);
+    }
+    *ret_why = arena_printf(&job->arena, "despite quarantine (%.200s): %s", words, job->despite);
+    return 0;
+}
+
+static int start_run(struct job *job, const struct plan *plan, const char *plan_id,
+                     const struct planning_result *result, Lockstep__V1__ApplyReply *reply,
+                     struct error *e)
 {
     struct controller *c = reply_controller(job->call);
     const char *who = reply_who(job->call);
     uint32_t number = 0;
     bool changed = false;
-    int r = operator_keep_revision(c, job->bundle, result->spec, who, &number, &changed, e);
+    struct run_start start = {.plan_id = plan_id, .who = who};
+    int r = check_quarantine(job, plan, &start.why, e);
+    r = r < 0 ? r : operator_keep_revision(c, job->bundle, result->spec, who, &number, &changed, e);
     const char *run = NULL;
     if (r == 0) {
-        r = runs_start(c, &job->arena, plan_id, who, &run, e);
+        r = runs_start(c, &job->arena, &start, &run, e);
     }
     if (r == 0) {
         reply->run = (char *)run;
@@ -139,7 +168,8 @@ static int start_part(struct job *job, const struct plan *whole, Lockstep__V1__A
     int r = wire_pack(&job->arena, &job->bundle->base, &bundle, e);
     r = r < 0 ? r : store_plan_put(c->store, reply->plan_id, text, bundle, e);
     const char *run = NULL;
-    r = r < 0 ? r : runs_start(c, &job->arena, reply->plan_id, reply_who(job->call), &run, e);
+    const struct run_start start = {.plan_id = reply->plan_id, .who = reply_who(job->call)};
+    r = r < 0 ? r : runs_start(c, &job->arena, &start, &run, e);
     reply->run = r < 0 ? reply->run : (char *)run;
     return r;
 }
@@ -187,7 +217,7 @@ static void applied(void *context, const struct planning_result *result)
         ask_for_ack(job, plan, &reply);
     } else {
         r = job->plan_id != NULL ? 0 : keep_plan(job, result, &e);
-        r = r < 0 ? r : start_run(job, plan_id, result, &reply, &e);
+        r = r < 0 ? r : start_run(job, plan, plan_id, result, &reply, &e);
     }
     if (r < 0) {
         rpc_call_finish_error(call, &e);
@@ -328,10 +358,15 @@ void operator_apply(struct rpc_call *call, struct bytes message)
     } else if (r == 0) {
         r = find_bundle(job, request->bundle, request->cluster, &e);
     }
+    if (r == 0 && strlen(request->despite) > LIMIT_DESPITE_BYTES) {
+        r = error_set(&e, E_LIMIT, "--despite may have %d bytes: say it shorter",
+                      LIMIT_DESPITE_BYTES);
+    }
     if (r < 0) {
         refuse(job, &e);
     } else {
         job->acknowledged = request->acknowledged;
+        job->despite = str_empty(request->despite) ? NULL : request->despite;
         job->part = request->drop ? PLAN_DROP : request->stage ? PLAN_STAGE : PLAN_WHOLE;
         start(job, request->to);
     }

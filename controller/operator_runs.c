@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "controller/operator.h"
+#include "controller/rollback.h"
 #include "controller/runs.h"
 #include "lib/base/str.h"
 
@@ -216,6 +217,14 @@ static Lockstep__V1__RunSummary *run_summary(struct controller *c, struct arena 
     summary->who = text(run->who);
     summary->started_ms = run->started_ms;
     summary->ended_ms = run->ended_ms;
+    static const char *const backs[] = {
+        [BACK_NOT_WANTED] = "", [BACK_WANTED] = "wanted", [BACK_NOTHING] = "nothing"};
+    const char *by = NULL;
+    store_run_taken_back_by(c->store, arena, run->run, &by, NULL);
+    summary->takes_back = text(run->takes_back);
+    summary->taken_back_by = text(by);
+    summary->back = text(run->ended_ms != 0 ? backs[run->back] : NULL);
+    summary->back_problem = text(rollback_problem(c, run->run));
     return summary;
 }
 

@@ -10,8 +10,6 @@
 #include "lib/base/str.h"
 #include "lib/io/platform/log.h"
 
-#define AGAIN_MS 2000
-
 struct rollback {
     struct rollback *next;         /* owned by controller->rollbacks */
     struct controller *controller; /* borrowed */
@@ -50,7 +48,7 @@ static void again(struct rollback *r, const char *why)
         log_line(PROGRAM, "run %s of %s is not taken back yet: %s", r->run.run, r->run.cluster,
                  why);
     }
-    uv_timer_start(&r->timer, on_time, AGAIN_MS, 0);
+    uv_timer_start(&r->timer, on_time, ROLLBACK_AGAIN_MS, 0);
 }
 
 static void progress(void *context UNUSED, const char *line UNUSED)
@@ -70,14 +68,19 @@ static void planned(void *context, const struct planning_result *result)
     }
     if (plan_is_empty(result->plan)) {
         log_line(PROGRAM, "run %s of %s: nothing is to be taken back", r->run.run, r->run.cluster);
+        if (store_run_back(c->store, r->run.run, BACK_NOTHING, &e) < 0) {
+            controller_fail(c, &e);
+        }
         end(r);
         return;
     }
-    const char *who = arena_printf(&r->arena, "rollback of %s", r->run.run);
+    const struct run_start start = {.plan_id = result->plan_id,
+                                    .who = arena_printf(&r->arena, "rollback of %s", r->run.run),
+                                    .takes_back = r->run.run};
     const char *run = NULL;
     int code = store_plan_put(c->store, result->plan_id, result->plan_json, r->bundle_bytes, &e);
     if (code == 0) {
-        code = runs_start(c, &r->arena, result->plan_id, who, &run, &e);
+        code = runs_start(c, &r->arena, &start, &run, &e);
     }
     if (code < 0) {
         again(r, e.message);
@@ -132,6 +135,16 @@ static int read_run(struct rollback *r, const char *run, struct error *e)
         code = r->bundle == NULL ? e->code : 0;
     }
     return code;
+}
+
+const char *rollback_problem(const struct controller *c, const char *run)
+{
+    for (const struct rollback *r = c->rollbacks; r != NULL; r = r->next) {
+        if (str_equal(r->run.run, run)) {
+            return r->said[0] != '\0' ? r->said : NULL;
+        }
+    }
+    return NULL;
 }
 
 void rollback_begin(struct controller *c, const char *run)

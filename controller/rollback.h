@@ -14,5 +14,8 @@ int rollbacks_open(struct controller *c, struct error *e);
 void rollbacks_close(struct controller *c);
 /* The run has ended and is to be taken back; copies its name. Nothing happens inside this call. */
 void rollback_begin(struct controller *c, const char *run);
+/* Why it could not be planned so far, borrowed until the next try; NULL: it is not to be, or nothing is known against it. */
+const char *rollback_problem(const struct controller *c, const char *run);
+#define ROLLBACK_AGAIN_MS 2000
 
 #endif

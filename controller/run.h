@@ -42,6 +42,7 @@ struct run {
     struct bytes plan_json;
     const char *state_name; /* what places keep their state under */
     int64_t started_ms;
+    const char *takes_back; /* the run that it takes back; NULL: none */
     struct plan plan;
     struct rollout *machine; /* NULL: read back from the journal for watchers only */
     uint64_t last_number;    /* of the journal: its newest record */

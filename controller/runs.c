@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/quarantine.h"
 #include "controller/rollback.h"
 #include "controller/run.h"
 #include "controller/sessions.h"
@@ -166,7 +167,8 @@ static void keep_state(struct run *run, const struct waiting *w)
     bool back = end && rollout_rolls_back(run->machine);
     struct error e = {0};
     /* Before the end itself, so that no crash in between forgets it. */
-    if (back && store_run_roll_back(c->store, run->id, &e) < 0) {
+    if ((back && store_run_back(c->store, run->id, BACK_WANTED, &e) < 0) ||
+        (end && quarantine_note(run, w->state, &e) < 0)) {
         controller_fail(c, &e);
         return;
     }
@@ -380,6 +382,7 @@ int run_read(struct controller *c, const char *id, struct run **ret, struct erro
     run->cluster = stored.cluster;
     run->plan_id = stored.plan_id;
     run->started_ms = stored.started_ms;
+    run->takes_back = stored.takes_back;
     run->state_name = arena_printf(&run->arena, "%s.%s", stored.cluster, run->plan.application);
     *ret = run;
     return 0;
@@ -387,12 +390,12 @@ int run_read(struct controller *c, const char *id, struct run **ret, struct erro
 
 /* ---- starting and going on ---- */
 
-int runs_start(struct controller *c, struct arena *arena, const char *plan_id, const char *who,
+int runs_start(struct controller *c, struct arena *arena, const struct run_start *start,
                const char **ret_run, struct error *e)
 {
     struct plan plan = {0};
     struct bytes plan_json = {0};
-    int r = store_plan(c->store, arena, plan_id, &plan_json, NULL, e);
+    int r = store_plan(c->store, arena, start->plan_id, &plan_json, NULL, e);
     if (r == 0) {
         r = plan_from_json(arena, (const char *)plan_json.data, plan_json.len, &plan, e);
     }
@@ -405,11 +408,13 @@ int runs_start(struct controller *c, struct arena *arena, const char *plan_id, c
     }
     const struct stored_run stored = {.run = str_hex(arena, random, sizeof(random)),
                                       .cluster = plan.cluster,
-                                      .plan_id = plan_id,
+                                      .plan_id = start->plan_id,
                                       .from = plan.from,
                                       .to = plan.to,
                                       .state = rollout_state_name(ROLLOUT_READY),
-                                      .who = who,
+                                      .why = start->why,
+                                      .who = start->who,
+                                      .takes_back = start->takes_back,
                                       .started_ms = act_now_ms()};
     r = store_run_put(c->store, &stored, e);
     if (r < 0) {
@@ -427,9 +432,11 @@ int runs_start(struct controller *c, struct arena *arena, const char *plan_id, c
     c->runs->first = run;
     *ret_run = stored.run;
     log_line(PROGRAM, "run %s of %s begins: %s -> %s, by %s", run->id, run->cluster,
-             plan.from != NULL ? plan.from : "nothing", plan.to, who);
+             plan.from != NULL ? plan.from : "nothing", plan.to, start->who);
     tell_places(run);
-    step(run, &(struct event){.type = EVENT_BEGIN, .now_ms = act_now_ms(), .who = who});
+    step(run,
+         &(struct event){
+             .type = EVENT_BEGIN, .now_ms = act_now_ms(), .who = start->who, .why = start->why});
     return 0;
 }
 
@@ -480,7 +487,8 @@ static int go_on_with(struct controller *c, const struct stored_run *stored, str
     tell_places(run);
     step_now(run, &(struct event){.type = begun ? EVENT_RESUME : EVENT_BEGIN,
                                   .now_ms = act_now_ms(),
-                                  .who = stored->who});
+                                  .who = stored->who,
+                                  .why = stored->why});
     return 0;
 }
 

@@ -19,7 +19,13 @@ int runs_open(struct controller *c, struct error *e);
 void runs_close(struct controller *c);
 
 /* Starts a run of a plan that the store has. *ret_run is in the arena. E_CONFLICT: the cluster has a run that is not over. */
-int runs_start(struct controller *c, struct arena *arena, const char *plan_id, const char *who,
+struct run_start {
+    const char *plan_id;
+    const char *who;
+    const char *why;        /* for its journal; NULL: nothing to say */
+    const char *takes_back; /* the run that it takes back; NULL: none */
+};
+int runs_start(struct controller *c, struct arena *arena, const struct run_start *start,
                const char **ret_run, struct error *e);
 /* An operator's word. E_NOT_FOUND, E_CONFLICT (not legal in this state, with the reason).
  * *ret_state: the state after it. */

@@ -45,6 +45,7 @@ static void add_head(struct run *run)
     head.state = (char *)rollout_state_name(ROLLOUT_READY);
     head.started_ms = run->started_ms;
     head.cluster = (char *)run->cluster;
+    head.takes_back = run->takes_back != NULL ? (char *)run->takes_back : "";
     event.at_ms = run->started_ms;
     event.event_case = LOCKSTEP__V1__WATCH_EVENT__EVENT_RUN;
     event.run = &head;
@@ -99,6 +100,9 @@ static void add_state(struct run *run, const struct record *record)
     message.state = (char *)rollout_state_name(record->state);
     message.why = record->why != NULL ? (char *)record->why : "";
     message.who = record->who != NULL ? (char *)record->who : "";
+    message.roll_back = record->roll_back;
+    message.asks = record->state == ROLLOUT_PAUSED ||
+                   (record->state == ROLLOUT_WAITING && record->cause == CAUSE_GATE);
     event.at_ms = record->at_ms;
     event.event_case = LOCKSTEP__V1__WATCH_EVENT__EVENT_STATE;
     event.state = &message;

@@ -50,6 +50,7 @@
 #define LIMIT_STARTS          10000              /* of a start budget: so many are remembered */
 #define LIMIT_BACKOFF_MS      (10LL * 60 * 1000) /* between two attempts, however often it doubled */
 #define LIMIT_APPROVERS       16
+#define LIMIT_DESPITE_BYTES   200 /* why an attempt in quarantine is made again */
 #define LIMIT_GATES           16
 #define LIMIT_WINDOWS         32
 #define LIMIT_ARCHIVE_ENTRIES 1000000

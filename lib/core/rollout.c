@@ -420,8 +420,8 @@ static void begin(struct rollout *r, const struct event *event, struct effects *
         machine_change_state(r, &change, event->now_ms, out);
         return;
     }
-    machine_change_state(r, &(struct change){.state = ROLLOUT_RUNNING, .who = event->who},
-                         event->now_ms, out);
+    const struct change change = {.state = ROLLOUT_RUNNING, .why = event->why, .who = event->who};
+    machine_change_state(r, &change, event->now_ms, out);
     if (r->walk.layout.plan->phases.count > 0) {
         struct effect *e = add(out, EFFECT_TELL);
         e->tell = TELL_PHASE;
@@ -664,6 +664,15 @@ size_t rollout_left_behind(const struct rollout *r)
 bool rollout_rolls_back(const struct rollout *r)
 {
     return r->roll_back;
+}
+
+const char *rollout_failure(const struct rollout *r, int64_t *ret_at_ms)
+{
+    if (r->walk.bad == 0) {
+        return NULL;
+    }
+    *ret_at_ms = r->walk.why_ms;
+    return r->walk.why;
 }
 
 const char *rollout_why(const struct rollout *r)

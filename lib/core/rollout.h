@@ -182,7 +182,8 @@ struct event {
     const struct outcome *outcome; /* OUTCOME; borrowed until the effects are carried out */
     uint32_t place;                /* PLACE_UP, PLACE_DOWN, NODE_WELL, NODE_UNWELL */
     struct word_event word;        /* WORD */
-    const char *who;               /* BEGIN; borrowed */
+    const char *who,
+        *why; /* BEGIN: by whom, and what is to be kept of why (may be NULL); borrowed */
 };
 
 /* ---- effects ---- */
@@ -257,6 +258,8 @@ size_t rollout_under_way(const struct rollout *r);
 size_t rollout_left_behind(const struct rollout *r);
 /* ABORTING or ABORTED: is the way back to be planned then? */
 bool rollout_rolls_back(const struct rollout *r);
+/* The failure that stands in the way, or stood there when the run ended: "app-2: health: …"; NULL: none. */
+const char *rollout_failure(const struct rollout *r, int64_t *ret_at_ms);
 /* Who has claimed the run at this time; NULL: nobody. */
 const char *rollout_claimed_by(const struct rollout *r, int64_t now_ms);
 /* Why the run is not RUNNING (or soon will not be), for people; NULL when there is nothing to say. */

@@ -436,6 +436,7 @@ static void stop_because(struct walk *w, struct place *p, const struct step_key 
     const char *name = step_of(w, key->step)->name;
     snprintf(w->why, sizeof(w->why), "%s: %s: %s", rollout_place_name(w->layout.plan, key->place),
              name != NULL ? name : "?", message);
+    w->why_ms = w->now_ms;
 }
 
 static bool is_guess(const struct outcome *outcome)

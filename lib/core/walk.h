@@ -70,6 +70,7 @@ struct walk {
     uint32_t left_behind;        /* nodes that are excluded */
     bool touched;                /* a step of a disruptive phase was instructed */
     char why[LIMIT_ERROR_BYTES]; /* the first failure; "" */
+    int64_t why_ms;              /* when that was */
 };
 
 void walk_init(struct walk *w, struct arena *arena, const struct plan *plan);

@@ -33,7 +33,11 @@ static const char schema[] =
     "  run TEXT PRIMARY KEY, cluster TEXT NOT NULL, plan_id TEXT NOT NULL REFERENCES plan (id),"
     "  from_version TEXT, to_version TEXT, state TEXT NOT NULL, why TEXT, who TEXT,"
     "  started_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL DEFAULT 0,"
-    "  roll_back INTEGER NOT NULL DEFAULT 0);"
+    "  roll_back INTEGER NOT NULL DEFAULT 0, takes_back TEXT);"
+    "CREATE TABLE IF NOT EXISTS quarantine ("
+    "  run TEXT PRIMARY KEY REFERENCES run (run), cluster TEXT NOT NULL, spec TEXT NOT NULL,"
+    "  from_version TEXT NOT NULL, to_version TEXT NOT NULL, failed_ms INTEGER NOT NULL, why TEXT "
+    "NOT NULL);"
     "CREATE UNIQUE INDEX IF NOT EXISTS run_one_per_cluster ON run (cluster) WHERE ended_ms = 0;";
 
 int store_open(const char *path, struct store **ret, struct error *e)
@@ -431,7 +435,8 @@ int store_plan(struct store *s, struct arena *arena, const char *id, struct byte
 }
 
 #define RUN_COLUMNS                                                                                \
-    "run, cluster, plan_id, from_version, to_version, state, why, who, started_ms, ended_ms"
+    "run, cluster, plan_id, from_version, to_version, state, why, who, started_ms, ended_ms, "     \
+    "roll_back, takes_back"
 
 static struct stored_run read_run(struct arena *arena, sqlite3_stmt *stmt)
 {
@@ -446,6 +451,8 @@ static struct stored_run read_run(struct arena *arena, sqlite3_stmt *stmt)
         .who = sqlite_text(arena, stmt, 7),
         .started_ms = sqlite3_column_int64(stmt, 8),
         .ended_ms = sqlite3_column_int64(stmt, 9),
+        .back = (enum stored_back)sqlite3_column_int(stmt, 10),
+        .takes_back = sqlite_text(arena, stmt, 11),
     };
 }
 
@@ -478,10 +485,11 @@ int store_run_put(struct store *s, const struct stored_run *run, struct error *e
                       open.run, open.cluster, open.state, open.run, open.run, open.run);
     } else if (r == 0) {
         r = SQLITE_RUN(
-            s->db, e, "INSERT INTO run (" RUN_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            s->db, e,
+            "INSERT INTO run (" RUN_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
             ARG_TEXT(run->run), ARG_TEXT(run->cluster), ARG_TEXT(run->plan_id), ARG_TEXT(run->from),
             ARG_TEXT(run->to), ARG_TEXT(run->state), ARG_TEXT(run->why), ARG_TEXT(run->who),
-            ARG_INT(run->started_ms), ARG_INT(run->ended_ms));
+            ARG_INT(run->started_ms), ARG_INT(run->ended_ms), ARG_TEXT(run->takes_back));
     }
     arena_deinit(&arena);
     return r;
@@ -520,9 +528,19 @@ int store_runs(struct store *s, struct arena *arena, const char *cluster, uint32
     return r < 0 ? r : 0;
 }
 
-int store_run_roll_back(struct store *s, const char *run, struct error *e)
+int store_run_back(struct store *s, const char *run, enum stored_back back, struct error *e)
 {
-    return SQLITE_RUN(s->db, e, "UPDATE run SET roll_back = 1 WHERE run = ?", ARG_TEXT(run));
+    return SQLITE_RUN(s->db, e, "UPDATE run SET roll_back = ? WHERE run = ?", ARG_INT(back),
+                      ARG_TEXT(run));
+}
+
+int store_run_taken_back_by(struct store *s, struct arena *arena, const char *run, const char **ret,
+                            struct error *e)
+{
+    *ret = NULL;
+    int r = EACH_ROW(s, arena, "SELECT run FROM run WHERE takes_back = ?", take_text, ret, e,
+                     ARG_TEXT(run));
+    return r < 0 ? r : 0;
 }
 
 int store_runs_to_roll_back(struct store *s, struct arena *arena, struct stored_runs *ret,
@@ -548,4 +566,54 @@ int store_runs_open(struct store *s, struct arena *arena, struct stored_runs *re
                  NULL, 0, take_runs, &g, e);
     *ret = runs;
     return r < 0 ? r : 0;
+}
+
+/* ---- quarantine ---- */
+
+static void take_attempt(void *context, struct arena *arena, sqlite3_stmt *stmt)
+{
+    *(struct stored_attempt *)context =
+        (struct stored_attempt){.run = sqlite_text(arena, stmt, 0),
+                                .cluster = sqlite_text(arena, stmt, 1),
+                                .spec = sqlite_text(arena, stmt, 2),
+                                .from = sqlite_text(arena, stmt, 3),
+                                .to = sqlite_text(arena, stmt, 4),
+                                .failed_ms = sqlite3_column_int64(stmt, 5),
+                                .why = sqlite_text(arena, stmt, 6)};
+}
+
+static const char *or_nothing(const char *version)
+{
+    return version != NULL ? version : "";
+}
+
+int store_quarantine_put(struct store *s, const struct stored_attempt *a, struct error *e)
+{
+    return SQLITE_RUN(s->db, e,
+                      "INSERT OR IGNORE INTO quarantine (run, cluster, spec, from_version, "
+                      "to_version, failed_ms, why) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                      ARG_TEXT(a->run), ARG_TEXT(a->cluster), ARG_TEXT(a->spec),
+                      ARG_TEXT(or_nothing(a->from)), ARG_TEXT(a->to), ARG_INT(a->failed_ms),
+                      ARG_TEXT(a->why));
+}
+
+int store_quarantine(struct store *s, struct arena *arena, const struct stored_attempt *like,
+                     struct stored_attempt *ret, struct error *e)
+{
+    int r = EACH_ROW(s, arena,
+                     "SELECT run, cluster, spec, from_version, to_version, failed_ms, why FROM "
+                     "quarantine WHERE cluster = ?1 AND spec = ?2 AND to_version = ?3 AND (?4 IS "
+                     "NULL OR from_version = ?4) ORDER BY rowid",
+                     take_attempt, ret, e, ARG_TEXT(like->cluster), ARG_TEXT(like->spec),
+                     ARG_TEXT(like->to), ARG_TEXT(like->from));
+    return r;
+}
+
+int store_quarantine_lift(struct store *s, const struct stored_attempt *like, struct error *e)
+{
+    return SQLITE_RUN(s->db, e,
+                      "DELETE FROM quarantine WHERE cluster = ? AND spec = ? AND to_version = ? "
+                      "AND from_version = ?",
+                      ARG_TEXT(like->cluster), ARG_TEXT(like->spec), ARG_TEXT(like->to),
+                      ARG_TEXT(or_nothing(like->from)));
 }

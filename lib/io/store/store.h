@@ -105,6 +105,12 @@ int store_plan_put(struct store *s, const char *id, struct bytes json, struct by
 int store_plan(struct store *s, struct arena *arena, const char *id, struct bytes *ret_json,
                struct bytes *ret_bundle, struct error *e);
 
+/* What is to become of a run that has ended. */
+enum stored_back {
+    BACK_NOT_WANTED,
+    BACK_WANTED,  /* it is taken back by a run that is to be planned, or was */
+    BACK_NOTHING, /* the plan back was empty: all is as before the run */
+};
 struct stored_run {
     const char *run;
     const char *cluster;
@@ -114,6 +120,8 @@ struct stored_run {
     const char *why;
     const char *who;
     int64_t started_ms, ended_ms; /* 0: not over */
+    enum stored_back back;
+    const char *takes_back; /* the run that this one takes back; NULL: none */
 };
 struct stored_runs {
     struct stored_run *items;
@@ -128,12 +136,32 @@ int store_run(struct store *s, struct arena *arena, const char *run, struct stor
 /* Newest first; cluster NULL: of all. */
 int store_runs(struct store *s, struct arena *arena, const char *cluster, uint32_t limit,
                struct stored_runs *ret, struct error *e);
-/* When it has ended it is to be taken back. */
-int store_run_roll_back(struct store *s, const char *run, struct error *e);
+int store_run_back(struct store *s, const char *run, enum stored_back back, struct error *e);
+/* *ret: the run that takes this one back; NULL: none yet. */
+int store_run_taken_back_by(struct store *s, struct arena *arena, const char *run, const char **ret,
+                            struct error *e);
 /* Those that have ended so, and that no other run of their cluster has followed. */
 int store_runs_to_roll_back(struct store *s, struct arena *arena, struct stored_runs *ret,
                             struct error *e);
 /* Those that are not over, oldest first. */
 int store_runs_open(struct store *s, struct arena *arena, struct stored_runs *ret, struct error *e);
+
+/* ---- quarantine: attempts that failed ----
+ * An attempt is the way between two versions by one state of the specs: the same specs, from and to are the same attempt,
+ * whatever else the plan's digest holds (a node's version in the middle, a size). */
+struct stored_attempt {
+    const char *cluster;
+    const char *spec; /* digest of the specs */
+    const char *from; /* "": a first installation */
+    const char *to;
+    const char *run;   /* that failed */
+    int64_t failed_ms; /* when its step did */
+    const char *why;   /* "app-2: health: …" */
+};
+int store_quarantine_put(struct store *s, const struct stored_attempt *attempt, struct error *e);
+/* The newest failure of an attempt, from anywhere where like->from is NULL. 1: it is in quarantine, 0: it is not. */
+int store_quarantine(struct store *s, struct arena *arena, const struct stored_attempt *like,
+                     struct stored_attempt *ret, struct error *e);
+int store_quarantine_lift(struct store *s, const struct stored_attempt *like, struct error *e);
 
 #endif

@@ -96,6 +96,8 @@ static void state_is(struct world *w, int64_t after_ms, const char *word, const 
     Lockstep__V1__WatchState state = LOCKSTEP__V1__WATCH_STATE__INIT;
     state.state = (char *)word;
     state.why = (char *)why;
+    state.asks = strcmp(word, "paused") == 0 || strncmp(why, "gate ", 5) == 0;
+    state.roll_back = strcmp(word, "aborted") == 0 && strncmp(why, "rolled back", 11) == 0;
     event.event_case = LOCKSTEP__V1__WATCH_EVENT__EVENT_STATE;
     event.state = &state;
     assert_true(see(w, &event));
@@ -464,23 +466,58 @@ static void a_json_line_names_the_step(void **state)
     json_decref(json);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+static void a_gate_asks_and_says_who_may_answer(void **state)
+{
+    struct world *w = *state;
+    begin(w);
+    w->lines.len = 0;
+    state_is(w, 100, "waiting", "outside its windows; stop begins in the next one");
+    assert_false(watch_rests(&w->watch));
+    state_is(w, 200, "running", "");
+    state_is(w, 300, "waiting", "gate canary: 1 of 2 approvals (bob)");
+    assert_true(watch_rests(&w->watch));
+    assert_string_equal(watch_waits_for(&w->watch, START_MS + 400, &w->arena),
+                        "gate canary: 1 of 2 approvals (bob); lockstep approve r1, as approver or "
+                        "admin; each person counts once");
+    w->lines.len = 0;
+    watch_end_line(&w->watch, START_MS + 400, &w->lines);
+    assert_string_equal(buf_text(&w->lines),
+                        "waiting after 400 ms at gate canary: 1 of 2 approvals (bob): lockstep "
+                        "approve r1, as approver or admin; each person counts once\n");
+}
+
+static void an_end_that_is_taken_back_says_so(void **state)
+{
+    struct world *w = *state;
+    begin(w);
+    state_is(w, 100, "aborted", "rolled back by bob");
+    w->lines.len = 0;
+    watch_end_line(&w->watch, START_MS + 200, &w->lines);
+    assert_true(w->watch.rolls_back);
+    assert_string_equal(
+        buf_text(&w->lines),
+        "aborted after 100 ms: rolled back by bob; it is taken back now (run r1)\n");
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(reads_line_by_line),
-        TEST(a_failure_comes_with_its_log),
-        TEST(draws_phases_and_the_nodes_of_the_running_one),
-        TEST(draws_a_pause_with_what_to_do),
-        TEST(a_retry_that_succeeds_takes_the_failure_away),
-        TEST(the_step_behind_a_retried_one_is_not_taken_for_late),
-        TEST(stays_within_the_terminal),
-        TEST(the_tables_say_what_ran_where_and_how_long_nodes_were_down),
-        TEST(a_second_start_of_a_step_is_not_hidden),
-        TEST(events_that_were_seen_count_once),
-        TEST(events_that_do_not_fit_the_plan_are_left_out),
-        TEST(a_json_line_names_the_step),
+        T(reads_line_by_line),
+        T(a_failure_comes_with_its_log),
+        T(draws_phases_and_the_nodes_of_the_running_one),
+        T(draws_a_pause_with_what_to_do),
+        T(a_retry_that_succeeds_takes_the_failure_away),
+        T(the_step_behind_a_retried_one_is_not_taken_for_late),
+        T(stays_within_the_terminal),
+        T(the_tables_say_what_ran_where_and_how_long_nodes_were_down),
+        T(a_second_start_of_a_step_is_not_hidden),
+        T(events_that_were_seen_count_once),
+        T(events_that_do_not_fit_the_plan_are_left_out),
+        T(a_json_line_names_the_step),
+        T(a_gate_asks_and_says_who_may_answer),
+        T(an_end_that_is_taken_back_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -176,7 +176,7 @@ static void a_run_is_to_be_taken_back_until_another_follows(void **state)
                              .state = "running",
                              .started_ms = 1};
     assert_int_equal(store_run_put(w->store, &run, &w->e), 0);
-    assert_int_equal(store_run_roll_back(w->store, "r1", &w->e), 0);
+    assert_int_equal(store_run_back(w->store, "r1", BACK_WANTED, &w->e), 0);
     assert_int_equal(to_take_back(w), 0); /* it is not over */
     assert_int_equal(store_run_state(w->store, "r1", "aborted", "why", 9, &w->e), 0);
     assert_int_equal(to_take_back(w), 1);
@@ -188,6 +188,52 @@ static void a_run_is_to_be_taken_back_until_another_follows(void **state)
     run.cluster = "chat";
     assert_int_equal(store_run_put(w->store, &run, &w->e), 0);
     assert_int_equal(to_take_back(w), 0);
+}
+
+static void what_failed_is_in_quarantine_until_it_succeeded(void **state)
+{
+    struct world *w = *state;
+    const struct bytes nothing = {(const uint8_t *)"{}", 2};
+    assert_int_equal(store_plan_put(w->store, "p", nothing, nothing, &w->e), 0);
+    const struct stored_run run = {.run = "r1",
+                                   .cluster = "chat",
+                                   .plan_id = "p",
+                                   .to = "2.0.0",
+                                   .state = "aborted",
+                                   .started_ms = 1,
+                                   .ended_ms = 2};
+    assert_int_equal(store_run_put(w->store, &run, &w->e), 0);
+    const struct stored_attempt failed = {.cluster = "chat",
+                                          .spec = "d1",
+                                          .from = "1.0.0",
+                                          .to = "2.0.0",
+                                          .run = "r1",
+                                          .failed_ms = 77,
+                                          .why = "app-2: health: no"};
+    assert_int_equal(store_quarantine_put(w->store, &failed, &w->e), 0);
+    w->store = store_close(w->store);
+    assert_int_equal(store_open(w->path, &w->store, &w->e), 0);
+    struct stored_attempt found = {0};
+    struct stored_attempt like = failed;
+    assert_int_equal(store_quarantine(w->store, &w->arena, &like, &found, &w->e), 1);
+    assert_string_equal(found.run, "r1");
+    assert_string_equal(found.why, "app-2: health: no");
+    assert_int_equal(found.failed_ms, 77);
+    like.from = NULL;
+    assert_int_equal(store_quarantine(w->store, &w->arena, &like, &found, &w->e), 1);
+    const struct stored_attempt others[] = {{.cluster = "shop", .spec = "d1", .to = "2.0.0"},
+                                            {.cluster = "chat", .spec = "d2", .to = "2.0.0"},
+                                            {.cluster = "chat", .spec = "d1", .to = "3.0.0"},
+                                            {"chat", "d1", "1.1.0", "2.0.0", NULL, 0, NULL}};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        assert_int_equal(store_quarantine(w->store, &w->arena, &others[i], &found, &w->e), 0);
+        if (others[i].from != NULL) {
+            assert_int_equal(store_quarantine_lift(w->store, &others[i], &w->e), 0);
+        }
+    }
+    assert_int_equal(store_quarantine(w->store, &w->arena, &failed, &found, &w->e), 1);
+    assert_int_equal(store_quarantine_lift(w->store, &failed, &w->e), 0);
+    assert_int_equal(store_quarantine(w->store, &w->arena, &failed, &found, &w->e), 0);
 }
 
 static void the_database_itself_refuses_a_second_open_run(void **state)
@@ -236,6 +282,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_revision_is_added_only_when_it_differs_from_the_newest,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_cluster_has_one_run_that_is_not_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_failed_is_in_quarantine_until_it_succeeded, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_run_is_to_be_taken_back_until_another_follows, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(the_database_itself_refuses_a_second_open_run, setup,
