@@ -49,6 +49,10 @@ struct controller {
 
 /* Logs and stops the program: what it keeps can no longer be trusted to be kept. */
 void controller_fail(struct controller *c, const struct error *e);
+/* A node has seen a higher fence than ours, after instructions carried ours: another controller has taken over, which has a copy
+ * of the store. Stops the program with a status of its own; nothing more is decided. */
+void controller_taken_over(struct controller *c, const char *node, uint64_t fence);
+#define CONTROLLER_TAKEN_OVER 3
 /* Somebody has seen a higher fence than ours (a store that was restored from a backup): ours goes above it. False for a number
  * that no controller's starts can have made: it would end the fence for good. */
 bool controller_rise_above(struct controller *c, uint64_t fence);

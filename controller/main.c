@@ -28,6 +28,22 @@ void controller_fail(struct controller *c, const struct error *e)
     uv_stop(&c->loop);
 }
 
+void controller_taken_over(struct controller *c, const char *node, uint64_t fence)
+{
+    if (c->stopping) {
+        return;
+    }
+    log_line(
+        PROGRAM,
+        "node %s has seen fence %" PRIu64 ", and ours is %" PRIu64
+        ": another controller has taken over, so this one stops. Where no other one runs, start "
+        "it again: it will go above",
+        node, fence, c->fence);
+    c->stopping = true;
+    c->status = CONTROLLER_TAKEN_OVER;
+    uv_stop(&c->loop);
+}
+
 static bool rise(struct controller *c, uint64_t fence)
 {
     struct error e = {0};

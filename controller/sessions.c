@@ -361,6 +361,11 @@ static void greet(struct controller *c, struct rpc_call *call, const struct wire
         rpc_call_finish(call, RPC_PERMISSION_DENIED, "the certificate is another node's");
         return;
     }
+    if (hello->fence > c->fence && c->fence_told == c->fence) {
+        rpc_call_finish(call, RPC_UNAVAILABLE, "another controller has taken over");
+        controller_taken_over(c, hello->node, hello->fence);
+        return;
+    }
     if (!controller_rise_above(c, hello->fence)) {
         log_line(PROGRAM,
                  "node %s claims to have seen fence %llu, which no controller gave: refused",
