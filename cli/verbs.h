@@ -11,6 +11,7 @@
     V(verb_version_in)                                                                             \
     V(verb_path)                                                                                   \
     V(verb_plan)                                                                                   \
+    V(verb_rehearse)                                                                               \
     V(verb_stage)                                                                                  \
     V(verb_apply)                                                                                  \
     V(verb_restore)                                                                                \
