@@ -288,12 +288,28 @@ static int explain(const struct spawn_report *report_, const struct spawn *s, co
                      report_->problem == ENOEXEC ? ": is it built for this kind of machine?" : "");
 }
 
-/* Lets the child go on once it is recorded, and hears whether it became the program. */
+static ssize_t hear(int errors, void *text, size_t len)
+{
+    ssize_t n;
+    do {
+        n = read(errors, text, len);
+    } while (n < 0 && errno == EINTR);
+    return n;
+}
+
+/* Lets the child go on once it leads a group of its own and is recorded, and hears whether it became the program. Recorded
+ * before it led its group, it could not be stopped by what is recorded. */
 static int open_gate(struct spawn *s, pid_t pid, int gate, int errors, const char *user,
                      struct error *e)
 {
     struct process_id id;
-    int r = s->record == NULL ? 0 : process_identify(pid, &id, e);
+    char leads;
+    int r = hear(errors, &leads, 1) == 1
+                ? 0
+                : error_set(e, E_IO, "cannot start %s: the new process died at once", s->path);
+    if (r == 0 && s->record != NULL) {
+        r = process_identify(pid, &id, e);
+    }
     if (r == 0 && s->record != NULL) {
         r = s->record(s->context, &id, e);
     }
@@ -302,11 +318,7 @@ static int open_gate(struct spawn *s, pid_t pid, int gate, int errors, const cha
     }
     close(gate);
     struct spawn_report failed;
-    ssize_t n = 0;
-    do {
-        n = r == 0 ? read(errors, &failed, sizeof(failed)) : 0;
-    } while (n < 0 && errno == EINTR);
-    if (n == (ssize_t)sizeof(failed)) {
+    if (r == 0 && hear(errors, &failed, sizeof(failed)) == (ssize_t)sizeof(failed)) {
         r = explain(&failed, s, user, e);
     }
     if (r < 0) {
@@ -335,6 +347,9 @@ static int fork_child(struct spawn *s, const char *user, pid_t *ret_pid, struct 
         close(errors[0]);
         s->gate = gate[0];
         s->error_pipe = errors[1] <= 2 ? fcntl(errors[1], F_DUPFD_CLOEXEC, 3) : errors[1];
+        if (write(s->error_pipe, "", 1) != 1) {
+            _exit(127);
+        }
         run_child(s);
     }
     int problem = errno;

@@ -146,15 +146,20 @@ static void gates_are_passed_by_people_of_their_own(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin_test, end_test)
-        TEST(without_a_failure_the_plan_ends_as_it_says),
-        TEST(a_failed_migration_is_told_as_between_two_schemas),
-        TEST(retries_are_counted_with_what_is_waited_between_them),
-        TEST(a_step_that_never_answers_is_waited_for_until_its_deadline),
-        TEST(on_failure_rollback_goes_back_by_itself),
-        TEST(a_budget_of_failures_leaves_the_node_behind),
-        TEST(gates_are_passed_by_people_of_their_own),
-#undef TEST
+        cmocka_unit_test_setup_teardown(without_a_failure_the_plan_ends_as_it_says, begin_test,
+                                        end_test),
+        cmocka_unit_test_setup_teardown(a_failed_migration_is_told_as_between_two_schemas,
+                                        begin_test, end_test),
+        cmocka_unit_test_setup_teardown(retries_are_counted_with_what_is_waited_between_them,
+                                        begin_test, end_test),
+        cmocka_unit_test_setup_teardown(a_step_that_never_answers_is_waited_for_until_its_deadline,
+                                        begin_test, end_test),
+        cmocka_unit_test_setup_teardown(on_failure_rollback_goes_back_by_itself, begin_test,
+                                        end_test),
+        cmocka_unit_test_setup_teardown(a_budget_of_failures_leaves_the_node_behind, begin_test,
+                                        end_test),
+        cmocka_unit_test_setup_teardown(gates_are_passed_by_people_of_their_own, begin_test,
+                                        end_test),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -123,7 +123,7 @@ struct act fixture_act(struct fixture *f, const char *run, uint64_t fence, const
                       .step = "4.2",
                       .attempt = 1,
                       .fence = fence,
-                      .deadline_ms = act_now_ms() + 20000,
+                      .deadline_ms = act_now_ms() + 120000,
                       .program = arena_strdup(&f->arena, program),
                       .state_dir = arena_printf(&f->arena, "%s/%s", f->dir, place),
                       .work_dir = f->dir,

@@ -89,6 +89,29 @@ static void a_timeout_ends_the_whole_group(void **state)
     assert_false(alive);
 }
 
+static int leads_its_group(void *context, const struct process_id *id, struct error *e UNUSED)
+{
+    *(int *)context += getpgid(id->pid) == id->pid;
+    return 0;
+}
+
+/* Whoever reads the record may end the group from then on. */
+static void a_process_leads_its_group_before_it_is_recorded(void **state)
+{
+    struct scratch *s = *state;
+    struct error e = {0};
+    struct command command = {.argv = ARGV("true")};
+    int leads = 0;
+    struct process_place place = {
+        .directory = s->dir, .output_fd = -1, .record = leads_its_group, .context = &leads};
+    for (int i = 0; i < 20; i++) {
+        pid_t pid;
+        scratch_ok(process_spawn(&command, &place, &pid, &e), &e);
+        waitpid(pid, NULL, 0);
+    }
+    assert_int_equal(leads, 20);
+}
+
 static void bounds_the_log_and_keeps_the_tail(void **state)
 {
     struct scratch *s = *state;
@@ -541,6 +564,7 @@ int main(int argc, char **argv)
         T(runs_with_a_clean_environment_and_secrets),
         T(says_how_a_command_ended),
         T(a_timeout_ends_the_whole_group),
+        T(a_process_leads_its_group_before_it_is_recorded),
         T(bounds_the_log_and_keeps_the_tail),
         T(a_pid_is_no_proof_without_its_start_time),
         T(starts_once_is_found_again_and_stops),
