@@ -27,6 +27,7 @@
 struct sessions;
 struct runs;
 struct rollback;
+struct post;
 
 struct controller {
     uv_loop_t loop;
@@ -42,6 +43,7 @@ struct controller {
     struct sessions *sessions;
     struct runs *runs;
     struct rollback *rollbacks; /* runs that ended and are to be taken back */
+    struct post *posts;         /* events that webhooks have not been told yet */
     struct rpc_server *server;
     bool stopping; /* what places say is not heard any more: the next life asks again */
     int status;    /* of the program, once it stops */

@@ -8,6 +8,7 @@
 
 #include "controller/agent_api.h"
 #include "controller/controller.h"
+#include "controller/notify.h"
 #include "controller/operator_api.h"
 #include "controller/releases.h"
 #include "controller/rollback.h"
@@ -185,6 +186,7 @@ static void stop(struct controller *c)
         uv_run(&c->loop, UV_RUN_ONCE);
     }
     rollbacks_close(c);
+    notify_close(c);
     runs_close(c);
     sessions_close(c);
     c->journal = journal_close(c->journal);

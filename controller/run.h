@@ -20,6 +20,8 @@ struct waiting {
     uint32_t known;           /* SEND */
     struct step_key last;     /* SEND */
     enum rollout_state state; /* STATE */
+    enum cause cause;         /* STATE */
+    bool first;               /* STATE: the run's first record */
     char *why;                /* STATE; owned */
     size_t events;            /* TELL: of the log, up to here */
 };

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/notify.h"
 #include "controller/quarantine.h"
 #include "controller/rollback.h"
 #include "controller/run.h"
@@ -60,10 +61,13 @@ static void keep_record(struct run *run, const struct record *record)
         arena_deinit(&arena);
         return;
     }
+    bool first = run->last_number == 0;
     run->last_number = journal_append(run->controller->journal, run->id, packed);
     if (record->type == RECORD_STATE) {
         struct waiting *w = wait_for(run, WAITING_STATE, run->last_number);
         w->state = record->state;
+        w->cause = record->cause;
+        w->first = first;
         w->why = record->why != NULL ? strdup(record->why) : NULL;
     }
     /* What watchers are told is what was kept, cut to the same bounds. */
@@ -183,6 +187,7 @@ static void keep_state(struct run *run, const struct waiting *w)
     log_line(PROGRAM, "run %s of %s is %s%s%s", run->id, run->cluster, rollout_state_name(w->state),
              w->why != NULL ? ": " : "", w->why != NULL ? w->why : "");
     run->ended = end;
+    notify_state(run, w);
     if (back) {
         rollback_begin(c, run->id);
     }

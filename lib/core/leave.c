@@ -27,7 +27,6 @@ static bool moves_database(const struct plan_step *step)
     case ACTION_SWAP:
     case ACTION_OBSERVE:
     case ACTION_RETIRE:
-    case ACTION_ANNOUNCE:
     case ACTION_DB_UNLOCK:
     case ACTION_DB_LEDGER:
     case ACTION_DB_CHECKPOINT:

@@ -265,7 +265,6 @@ static const char *never_skipped(const struct plan_step *step)
     case ACTION_PREFLIGHT:
     case ACTION_OBSERVE:
     case ACTION_RETIRE:
-    case ACTION_ANNOUNCE:
     case ACTION_DB_CHECKPOINT:
     case ACTION_DB_BACKUP:
     case ACTION_DB_DRIFT:

@@ -1,4 +1,4 @@
-/* Owns the templates of Lockstep's own steps on nodes, and the announcements. Refuses a release without an artifact. */
+/* Owns the templates of Lockstep's own steps on nodes. Refuses a release without an artifact. */
 #include <string.h>
 
 #include "lib/base/str.h"
@@ -104,25 +104,6 @@ void step_health(struct compiler *c, struct plan_phase *phase, size_t hop, int64
     step->detail = arena_printf(c->arena, "%lld in a row within %s%s%s", (long long)row,
                                 str_duration(c->arena, within), soak_ms > 0 ? ", then soak " : "",
                                 soak_ms > 0 ? str_duration(c->arena, soak_ms) : "");
-}
-
-void phase_announce(struct compiler *c, int64_t hop, const char *event, const char *text)
-{
-    struct plan_phase *phase = NULL;
-    for (size_t i = 0; i < c->cluster->notify.count; i++) {
-        const struct notify_spec *notify = LIST_AT(&c->cluster->notify, struct notify_spec, i);
-        if (notify->events.count > 0 && !strings_have(&notify->events, event)) {
-            continue;
-        }
-        if (phase == NULL) {
-            phase = add_once_phase(c, hop, "announce");
-        }
-        struct plan_step *step =
-            add_step(c, phase, "announce", event, PLAN_CONTROLLER, ANNOUNCE_MS);
-        struct announce_action *a = ARENA_NEW(c->arena, struct announce_action);
-        *a = (struct announce_action){notify->webhook, event, text};
-        step->action->announce = a;
-    }
 }
 
 void phase_check(struct compiler *c)

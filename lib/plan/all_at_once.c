@@ -122,10 +122,6 @@ static void before(struct compiler *c, const struct members *members)
     extras_of_hops(c, 0, end, POINT_STAGED, SLOT_BEFORE, members);
     phases_stage(c, members);
     extras_of_hops(c, 0, end, POINT_STAGED, SLOT_AFTER, members);
-    phase_announce(c, -1, "start",
-                   arena_printf(c->arena, "%s: %s %s -> %s starts (run ${run})", c->cluster->name,
-                                c->app->name, c->plan->from != NULL ? c->plan->from : "nothing",
-                                c->to));
 }
 
 /* A hop's own part: databases, and the nodes where its release is started. */

@@ -268,7 +268,6 @@ void step_deny(struct compiler *c, struct plan_phase *phase);
 /* Nodes that are as wanted, but for what an earlier run denied them, and that no start permits. */
 void phase_lift(struct compiler *c);
 void step_health(struct compiler *c, struct plan_phase *phase, size_t hop, int64_t soak_ms);
-void phase_announce(struct compiler *c, int64_t hop, const char *event, const char *text);
 void phase_check(struct compiler *c);
 void phase_retire(struct compiler *c, const struct members *members);
 /* Does the node go to the release of this hop? */
@@ -421,7 +420,6 @@ bool prove_plan(struct compiler *c, struct strings *ret);
 #define DENY_MS             (30 * SECOND_MS)
 #define SWAP_MS             (10 * MINUTE_MS)
 #define RETIRE_MS           (10 * MINUTE_MS)
-#define ANNOUNCE_MS         (30 * SECOND_MS)
 #define BACKUP_MS           (4 * 60 * MINUTE_MS)
 #define LOCK_WAIT_MS        (2 * MINUTE_MS)
 #define WRITERS_WAIT_MS     (1 * MINUTE_MS)

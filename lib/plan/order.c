@@ -248,9 +248,6 @@ void order_finish(struct compiler *c, size_t hop, const struct members *members)
     extra_phases(c, hop, POINT_FINISHED, SLOT_AFTER, members);
     if (last) {
         phase_retire(c, members);
-        phase_announce(c, (int64_t)c->hop_count, "finish",
-                       arena_printf(c->arena, "%s: %s runs %s (run ${run})", c->cluster->name,
-                                    c->app->name, c->to));
     }
     disruptive_from(c, from);
 }

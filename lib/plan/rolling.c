@@ -355,10 +355,6 @@ static void before(struct compiler *c, const struct members *all)
     for (size_t h = 0; h < c->hop_count; h++) {
         extra_phases(c, h, POINT_STAGED, SLOT_AFTER, all);
     }
-    phase_announce(c, -1, "start",
-                   arena_printf(c->arena, "%s: %s %s -> %s starts (run ${run})", c->cluster->name,
-                                c->app->name, c->plan->from != NULL ? c->plan->from : "nothing",
-                                c->to));
     for (size_t h = 0; h < c->hop_count; h++) {
         extra_phases(c, h, POINT_BACKED_UP, SLOT_BEFORE, all);
     }

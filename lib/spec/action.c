@@ -467,13 +467,6 @@ static const struct field retire_fields[] = {
 };
 static const struct shape retire_shape = SHAPE("retire", retire_action, retire_fields);
 
-static const struct field announce_fields[] = {
-    {.key = "url", .type = SHAPE_STRING, .offset = offsetof(struct announce_action, url)},
-    {.key = "event", .type = SHAPE_STRING, .offset = offsetof(struct announce_action, event)},
-    {.key = "text", .type = SHAPE_STRING, .offset = offsetof(struct announce_action, text)},
-};
-static const struct shape announce_shape = SHAPE("announce", announce_action, announce_fields);
-
 /* ---- the lists ---- */
 
 #define ACTION_FIELD(member_, shape_)                                                              \
@@ -510,7 +503,6 @@ static const struct field action_fields[] = {
     ACTION_FIELD(swap, swap_shape),
     ACTION_FIELD(observe, observe_shape),
     ACTION_FIELD(retire, retire_shape),
-    ACTION_FIELD(announce, announce_shape),
     ACTION_FIELD(db_lock, db_lock_shape),
     ACTION_FIELD(db_unlock, db_unlock_shape),
     ACTION_FIELD(db_migrate, db_migrate_shape),
@@ -555,7 +547,6 @@ const char *action_kind_name(enum action_kind kind)
         [ACTION_SWAP] = "swap",
         [ACTION_OBSERVE] = "observe",
         [ACTION_RETIRE] = "retire",
-        [ACTION_ANNOUNCE] = "announce",
         [ACTION_DB_LOCK] = "db-lock",
         [ACTION_DB_UNLOCK] = "db-unlock",
         [ACTION_DB_MIGRATE] = "db-migrate",

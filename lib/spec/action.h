@@ -165,11 +165,6 @@ struct retire_action { /* the run is over: staged trees but `keep_releases` newe
     struct list
         drop; /* of struct artifact_ref: these staged trees and nothing else; keep_releases is none then */
 };
-struct announce_action {
-    const char *url; /* webhook: POST application/json {"text": …, "event": …} */
-    const char *event;
-    const char *text;
-};
 
 /* ---- database actions ---- */
 struct database_ref {
@@ -324,7 +319,6 @@ struct action {
     struct swap_action *swap;
     struct observe_action *observe;
     struct retire_action *retire;
-    struct announce_action *announce;
     struct db_lock_action *db_lock;
     struct db_unlock_action *db_unlock;
     struct db_migrate_action *db_migrate;
@@ -354,7 +348,6 @@ enum action_kind {
     ACTION_SWAP,
     ACTION_OBSERVE,
     ACTION_RETIRE,
-    ACTION_ANNOUNCE,
     ACTION_DB_LOCK,
     ACTION_DB_UNLOCK,
     ACTION_DB_MIGRATE,

@@ -21,7 +21,6 @@ static act_function *const functions[] = {
     [ACTION_SWAP] = act_swap,
     [ACTION_OBSERVE] = act_observe,
     [ACTION_RETIRE] = act_retire,
-    [ACTION_ANNOUNCE] = act_announce,
     [ACTION_DB_LOCK] = act_db_lock,
     [ACTION_DB_UNLOCK] = act_db_unlock,
     [ACTION_DB_MIGRATE] = act_db_migrate,

@@ -1,4 +1,4 @@
-/* Owns commands as steps, announcements and what a node observes of itself. It refuses to start a `once` command twice. */
+/* Owns commands as steps and what a node observes of itself. It refuses to start a `once` command twice. */
 #include <errno.h>
 #include <regex.h>
 #include <stdlib.h>
@@ -10,15 +10,13 @@
 #include "lib/base/str.h"
 #include "lib/io/platform/actions.h"
 #include "lib/io/platform/files.h"
-#include "lib/io/platform/http.h"
 #include "lib/io/platform/layout.h"
 #include "lib/io/platform/permit.h"
 #include "lib/io/platform/probe.h"
 #include "lib/io/platform/process.h"
 #include "lib/io/platform/service.h"
 
-#define ANNOUNCE_TIMEOUT_MS 15000
-#define RUN_TAIL_BYTES      300
+#define RUN_TAIL_BYTES 300
 
 int act_run_directory(struct act *act, const struct run_action *a, const char **ret,
                       struct error *e)
@@ -112,31 +110,6 @@ int act_run(struct act *act, const struct action *action, struct error *e)
     const char *directory = NULL;
     int r = act_run_directory(act, a, &directory, e);
     return r == 0 ? run_command(act, a, directory, e) : r;
-}
-
-int act_announce(struct act *act, const struct action *action, struct error *e)
-{
-    const struct announce_action *a = action->announce;
-    json_t *json = json_pack("{s:s,s:s,s:s,s:s,s:s}", "text", a->text != NULL ? a->text : "",
-                             "event", a->event != NULL ? a->event : "", "cluster",
-                             act->cluster != NULL ? act->cluster : "", "application",
-                             act->application != NULL ? act->application : "", "run",
-                             act->run != NULL ? act->run : "");
-    char *body = json == NULL ? NULL : json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
-    json_decref(json);
-    if (body == NULL) {
-        return error_set(e, E_INVALID, "the announcement is no UTF-8 text");
-    }
-    struct http_request request = {.url = a->url, .post = body, .timeout_ms = ANNOUNCE_TIMEOUT_MS};
-    struct http_response response;
-    int r = http_fetch(act->arena, &request, &response, e);
-    free(body);
-    if (r == 0 && (response.status < 200 || response.status > 299)) {
-        r = error_set(e, E_UNAVAILABLE,
-                      "%s answered %ld to the announcement: check the webhook's URL", a->url,
-                      response.status);
-    }
-    return r;
 }
 
 /* ---- observe ---- */

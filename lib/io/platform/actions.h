@@ -15,7 +15,6 @@ act_function act_service;
 /* Facts: {"healthy_after_ms": …}. */
 act_function act_health;
 act_function act_wait;
-act_function act_announce;
 act_function act_deny;
 act_function act_permit;
 /* Facts: {"version","artifact","installed","running","disk_free_bytes","os","arch"}. */

@@ -14,7 +14,6 @@ static void goes_up_all_at_once(void **state UNUSED)
           "before   each   preflight                                   app-1 app-2 app-3\n"
           "         once   drift main                                  since the last checkpoint\n"
           "         each   stage 2.0.0                                 app-1 app-2 app-3   2.0 MB\n"
-          "         once   announce start\n"
           "         each   deny                                        app-1 app-2 app-3\n"
           "         all    stop                                        app-1 app-2 app-3\n"
           "         once   writers main                                gone within 1 min 0 s\n"

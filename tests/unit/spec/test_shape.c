@@ -79,7 +79,6 @@ static void every_action_is_written_as_it_was_read(void **state)
         "{\"swap\":{\"artifact\":{\"sha256\":\"" SHA "\"},\"keep\":[\"data\"]}}",
         "{\"observe\":{\"command\":{\"command\":[\"v\"]},\"matches\":\"(x)\"}}",
         "{\"retire\":{\"keep_releases\":2,\"layout\":\"/l\"}}",
-        "{\"announce\":{\"event\":\"start\",\"text\":\"t\",\"url\":\"http://x\"}}",
         "{\"db_lock\":{\"format\":\"morph\",\"wait\":\"1m\"}}",
         "{\"db_unlock\":{\"format\":\"external\"}}",
         "{\"db_migrate\":{\"down\":true,\"format\":\"morph\",\"items\":[{\"file\":\"1_a.down.sql\","
@@ -120,7 +119,7 @@ static void what_is_wrong_in_json_is_told_with_its_path(void **state)
         "$: instruction needs one of run, wait, service, health, sql, follow, preflight, stage, "
         "deny, "
         "permit, "
-        "swap, observe, retire, announce, db_lock, db_unlock, db_migrate, db_ledger, db_tool_lock, "
+        "swap, observe, retire, db_lock, db_unlock, db_migrate, db_ledger, db_tool_lock, "
         "db_checkpoint, db_backup, db_restore, db_drift, db_writers, db_check or db_observe");
     assert_string_equal(
         again(*state, &action_shape, "{\"deny\":{\"reason\":null}}"),

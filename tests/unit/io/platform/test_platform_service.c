@@ -459,23 +459,6 @@ static void waits_for_a_line_and_sees_a_stall(void **state)
     assert_int_equal(act_wait(&s->act, &action, &e), E_INVALID);
 }
 
-static void announces_and_fails_when_refused(void **state)
-{
-    struct scratch *s = *state;
-    struct error e = {0};
-    struct http_server server;
-    http_server_start(&server, "body", scratch_path(s, "posted"));
-    struct announce_action announce = {
-        arena_printf(&s->arena, "http://127.0.0.1:%u/hook", server.port), "start", "going \"up\""};
-    struct action action = {.announce = &announce};
-    scratch_ok(act_announce(&s->act, &action, &e), &e);
-    assert_string_equal(scratch_read(s, "posted"),
-                        "{\"application\":\"app\",\"cluster\":\"demo\",\"event\":\"start\",\"run\":"
-                        "\"r1\",\"text\":\"going \\\"up\\\"\"}");
-    http_server_stop(&server);
-    assert_int_equal(act_announce(&s->act, &action, &e), E_UNAVAILABLE);
-}
-
 static void observes_what_is_there(void **state)
 {
     struct scratch *s = *state;
@@ -578,7 +561,6 @@ int main(int argc, char **argv)
         T(a_retried_health_starts_what_died),
         T(a_log_counts_from_the_start_of_the_service),
         T(waits_for_a_line_and_sees_a_stall),
-        T(announces_and_fails_when_refused),
         T(observes_what_is_there),
         T(observes_how_many_sessions_there_are),
         T(runs_in_the_tree_that_is_named_and_once),
