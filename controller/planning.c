@@ -320,6 +320,15 @@ static void take_node(struct planning *p, struct observed_node *node, const json
     node->sessions_known = json_is_integer(sessions) && json_integer_value(sessions) >= 0;
     node->sessions = node->sessions_known ? json_integer_value(sessions) : 0;
     node->disk_free_bytes = json_integer_value(json_object_get(facts, "disk_free_bytes"));
+    const struct list *components = &p->spec.application->components;
+    node->components.items = ARENA_ARRAY(&p->arena, components->count + 1, struct pair);
+    for (size_t i = 0; i < components->count; i++) {
+        const char *name = LIST_AT(components, struct component_spec, i)->name;
+        const char *found = text_of(p, json_object_get(facts, "components"), name);
+        if (found != NULL) {
+            node->components.items[node->components.count++] = (struct pair){name, found};
+        }
+    }
     node->os = text_of(p, facts, "os");
     node->arch = text_of(p, facts, "arch");
 }
@@ -523,12 +532,27 @@ static bool orders_by_sessions(const struct cluster *cluster)
     return s != NULL && s->rolling != NULL && s->rolling->order == ORDER_FEWEST_SESSIONS_FIRST;
 }
 
+static struct list components_to_observe(struct planning *p)
+{
+    const struct list *components = &p->spec.application->components;
+    struct observe_component *asked =
+        ARENA_ARRAY(&p->arena, components->count + 1, struct observe_component);
+    for (size_t i = 0; i < components->count; i++) {
+        const struct component_spec *component =
+            LIST_AT(components, const struct component_spec, i);
+        asked[i] = (struct observe_component){component->name, component->observe->command,
+                                              component->observe->matches};
+    }
+    return (struct list){asked, components->count};
+}
+
 static void observe_nodes(struct planning *p)
 {
     const struct cluster *cluster = p->spec.cluster;
     const struct application *app = p->spec.application;
     p->inventory.node_count = cluster->nodes.count;
     p->inventory.nodes = ARENA_ARRAY(&p->arena, cluster->nodes.count + 1, struct observed_node);
+    const struct list components = components_to_observe(p);
     for (size_t i = 0; i < cluster->nodes.count; i++) {
         const struct node_spec *node = LIST_AT(&cluster->nodes, struct node_spec, i);
         struct observed_node *observed = &p->inventory.nodes[i];
@@ -541,7 +565,8 @@ static void observe_nodes(struct planning *p)
             .command = app->observe != NULL ? &app->observe->command : NULL,
             .matches = app->observe != NULL ? app->observe->matches : NULL,
             .service = app->service,
-            .sessions = orders_by_sessions(cluster) ? app->sessions : NULL};
+            .sessions = orders_by_sessions(cluster) ? app->sessions : NULL,
+            .components = components};
         ask(p, (struct question){.node = observed}, node->name, node,
             &(struct action){.observe = &observe});
     }

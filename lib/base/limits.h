@@ -26,6 +26,7 @@
 /* What a cluster may hold. */
 #define LIMIT_CLUSTER_NODES     20000
 #define LIMIT_CLUSTER_DATABASES 16
+#define LIMIT_COMPONENTS        16
 #define LIMIT_RELEASES          4096
 #define LIMIT_HOPS              32
 #define LIMIT_PHASES            8192

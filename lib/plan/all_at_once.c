@@ -164,7 +164,7 @@ void compile_all_at_once(struct compiler *c)
     }
     before(c, &members);
     bool only_starts =
-        !c->migrates && c->path.count == 1 && !any_swaps(c, &members) && !c->undo_stops;
+        !c->migrates && c->path.count == 1 && !any_swaps(c, &members) && !c->must_stop;
     for (size_t h = 0; h < c->hop_count;) {
         size_t end = segment_end(c, h);
         if (!only_starts) {

@@ -100,7 +100,8 @@ static void fill_plan(struct compiler *c, const struct plan_request *request, co
                                    n->seen != NULL ? n->seen->version : NULL,
                                    n->seen != NULL && n->seen->running,
                                    n->seen != NULL ? n->seen->denied : NULL,
-                                   n->spec->pair};
+                                   n->spec->pair,
+                                   n->seen != NULL ? n->seen->components : (struct pairs){0}};
     }
     for (size_t i = 0; i < c->app->databases.count; i++) {
         const char *name = LIST_AT(&c->app->databases, struct app_database_spec, i)->name;
@@ -134,12 +135,35 @@ static bool is_first(const struct compiler *c)
     return c->plan->from == NULL;
 }
 
+/* Components alone move node by node where they may, whatever the application's own releases may do. */
+static void roll_components(struct compiler *c)
+{
+    const struct strategy_spec *given = c->cluster->strategy;
+    c->plan->strategy = STRATEGY_ROLLING;
+    if (is_rolling(c)) {
+        return;
+    }
+    struct cluster *cluster = ARENA_NEW(c->arena, struct cluster);
+    struct strategy_spec *strategy = ARENA_NEW(c->arena, struct strategy_spec);
+    *cluster = *c->cluster;
+    *strategy = given != NULL ? *given : (struct strategy_spec){0};
+    strategy->all_at_once = false;
+    strategy->rolling = ARENA_NEW(c->arena, struct rolling_spec);
+    *strategy->rolling = (struct rolling_spec){.max_unavailable = 1};
+    cluster->strategy = strategy;
+    c->cluster = cluster;
+}
+
 static bool choose_strategy(struct compiler *c, const char *from)
 {
     c->plan->strategy =
         is_rolling(c) && !is_first(c) && !restores(c) ? STRATEGY_ROLLING : STRATEGY_ALL_AT_ONCE;
     size_t complaints = c->complaints->count;
     way_hops(c, from);
+    if (c->complaints->count == complaints && components_roll(c)) {
+        roll_components(c);
+        return true;
+    }
     if (c->complaints->count > complaints || c->plan->strategy != STRATEGY_ROLLING) {
         return c->complaints->count == complaints;
     }
@@ -277,6 +301,7 @@ int plan_compile(struct arena *arena, const struct spec *spec, const struct inve
         forbid_at(&c, request->to == NULL ? &spec->cluster->version : NULL, "%s", e.message);
     }
     nodes_check(&c);
+    components_read(&c);
     if (complaints->count > before) {
         return E_INVALID;
     }

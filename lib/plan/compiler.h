@@ -16,6 +16,7 @@
  *   migrator.c  migrators with an artifact of their own
  *   restore.c  databases that are put back to a backup
  *   look.c     what is asked of the databases before anything is touched, and before and after each moves
+ *   component.c  which components a node gets, and where in a hop
  *   expand.c   which migrations of a hop run before its waves, and which after them
  *   prove.c    whether the way may roll, or the pair that breaks it
  *   detour.c   over which release it would roll
@@ -73,9 +74,10 @@ struct node_state {
     int64_t at;                       /* index of its version in the path; -1: none of it */
     bool swap;                        /* not the wanted release yet */
     bool touch;                       /* to be swapped or to be started */
-    bool lift;      /* as wanted, but it may not start: an earlier run denied it */
-    bool permitted; /* a start of this plan permits it */
-    size_t partner; /* the other node of its failover pair, or NO_PARTNER */
+    bool lift;               /* as wanted, but it may not start: an earlier run denied it */
+    bool permitted;          /* a start of this plan permits it */
+    const char **components; /* what the node has of each, as the plan goes on; NULL: nothing */
+    size_t partner;          /* the other node of its failover pair, or NO_PARTNER */
 };
 #define NO_PARTNER SIZE_MAX
 
@@ -122,9 +124,10 @@ struct compiler {
     size_t hop_count;
     struct node_state *nodes;
     size_t node_count;
-    bool migrates;                 /* any hop runs anything in any database */
-    struct list undos;             /* of struct undo, in the journals' order */
-    bool undo_stops;               /* a node that runs must be stopped for what is taken back */
+    bool migrates;         /* any hop runs anything in any database */
+    struct list undos;     /* of struct undo, in the journals' order */
+    bool must_stop;        /* a node that runs must be stopped though it keeps its release */
+    const char *component; /* what ${component.version} means; NULL: nothing */
     const struct hop_state *meant; /* what ${hop.…} means instead of the plan's own; NULL */
     struct list waves;             /* of struct wave_marks, as they were put into the plan */
 };
@@ -237,6 +240,23 @@ struct extra_actions {
 };
 void extra_add_actions(struct compiler *c, struct plan_phase *phase, size_t hop,
                        const struct extra_actions *what);
+
+/* ---- component.c ---- */
+/* What each node has of components, and which nodes must be touched for one; needs nodes_check(). */
+void components_read(struct compiler *c);
+/* Does this plan move components alone, each of which may run in two versions? */
+bool components_roll(struct compiler *c);
+/* Why a component forbids rolling; NULL: none does. */
+const char *components_forbid(struct compiler *c);
+/* The members of this hop that get another version of this component; they have one (or none) of it. */
+struct members component_members(struct compiler *c, size_t hop, size_t component, bool has,
+                                 const struct members *members);
+/* Its removal, where there is one, and its installation. */
+void component_steps(struct compiler *c, struct plan_phase *phase, size_t hop, size_t component,
+                     bool has);
+/* From then on they have it. */
+void component_given(struct compiler *c, size_t hop, size_t component,
+                     const struct members *members);
 
 /* ---- undo.c ---- */
 /* What of the inventory's done steps this plan takes back; needs the hops. Nodes that must stop for it are to be touched. */

@@ -29,6 +29,19 @@ static void node_difference(struct arena *arena, const struct plan_node *node,
                          node->name, version_words(arena, node->from),
                          version_words(arena, seen->version)));
     }
+    for (size_t i = 0; i < node->components.count + seen->components.count; i++) {
+        bool had = i < node->components.count;
+        const char *name = had ? node->components.items[i].key
+                               : seen->components.items[i - node->components.count].key;
+        const char *before = pairs_get(&node->components, name);
+        const char *now = pairs_get(&seen->components, name);
+        if (!str_equal(before, now) && (had || before == NULL)) {
+            say(arena, out,
+                arena_printf(arena, "node %s had %s %s when the plan was made and has %s now",
+                             node->name, name, version_words(arena, before),
+                             version_words(arena, now)));
+        }
+    }
     if (node->running != seen->running) {
         say(arena, out,
             arena_printf(arena, "node %s was %s when the plan was made and is %s now", node->name,

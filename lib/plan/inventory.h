@@ -23,6 +23,7 @@ struct observed_node {
     int64_t sessions;        /* that it has now, as it says itself */
     int64_t disk_free_bytes; /* on layout's file system */
     const char *os, *arch;   /* "linux", "amd64" */
+    struct pairs components; /* component -> version; those that are not there are left out */
 };
 
 /* A migration that was begun and not ended. */

@@ -11,6 +11,8 @@ struct item {
     enum step_point point;          /* the piece that leads to this point … */
     const struct extra_step *extra; /* … or an extra step … */
     const struct undo *undo;        /* … or what takes one back */
+    size_t component;               /* … or a component's move: its number, from 1 */
+    bool has;                       /* of a component: one is there */
 };
 
 struct walk {
@@ -82,12 +84,14 @@ static void emit(struct walk *w, const struct members *members, bool swaps)
         phase->takes_down = true;
         phase->parallel = w->pieces->parallel;
         for (size_t i = 0; i < w->count; i++) {
-            bool stops = c->undo_stops && w->items[i].point <= POINT_STOPPED;
+            bool stops = c->must_stop && w->items[i].point <= POINT_STOPPED;
             if (!swaps && w->items[i].point != POINT_NONE && !stops &&
                 w->items[i].point < POINT_START_REQUESTED) {
                 continue;
             }
-            if (w->items[i].undo != NULL) {
+            if (w->items[i].component > 0) {
+                component_steps(c, phase, w->hop, w->items[i].component - 1, w->items[i].has);
+            } else if (w->items[i].undo != NULL) {
                 undo_add_steps(c, phase, w->items[i].undo, NULL);
             } else if (w->items[i].extra != NULL) {
                 extra_add_steps(c, phase, w->items[i].extra, w->hop, NULL, NULL);
@@ -201,6 +205,38 @@ static void undos(struct walk *w, enum undo_slot slot)
     }
 }
 
+/* A component that moves on every node of the set joins its phase; on some of them it stands alone. */
+static void component_moves(struct walk *w, size_t component, bool has)
+{
+    struct compiler *c = w->c;
+    const struct members some = component_members(c, w->hop, component, has, w->members);
+    if (some.count == 0) {
+        return;
+    }
+    if (some.count < w->members->count || w->count + 1 >= ITEMS_MAX) {
+        flush(w);
+    }
+    if (some.count < w->members->count) {
+        const char *name = LIST_AT(&c->app->components, struct component_spec, component)->name;
+        struct plan_phase *phase = add_nodes_phase(c, (int64_t)w->hop, name, &some);
+        phase->disruptive = true;
+        phase->takes_down = true;
+        phase->parallel = w->pieces->parallel;
+        component_steps(c, phase, w->hop, component, has);
+    } else {
+        push(w, (struct item){.component = component + 1, .has = has});
+    }
+    component_given(c, w->hop, component, &some);
+}
+
+static void components(struct walk *w)
+{
+    for (size_t k = 0; k < w->c->app->components.count; k++) {
+        component_moves(w, k, true);
+        component_moves(w, k, false);
+    }
+}
+
 void order_set(struct compiler *c, size_t hop, const struct members *members,
                const struct pieces *pieces)
 {
@@ -224,6 +260,9 @@ void order_set(struct compiler *c, size_t hop, const struct members *members,
             push(&w, (struct item){.point = points[i]});
         }
         extras(&w, points[i], SLOT_AFTER);
+        if (points[i] == POINT_SWAPPED) {
+            components(&w);
+        }
         if (points[i] == POINT_STOPPED || points[i] == POINT_SWAPPED) {
             undos(&w, points[i] == POINT_STOPPED ? UNDO_STOPPED : UNDO_SWAPPED);
         }

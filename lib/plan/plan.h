@@ -35,8 +35,15 @@ struct plan_node {
     struct pairs vars;
     const char *from; /* observed version; NULL: nothing installed */
     bool running;
-    const char *denied; /* observed: why it may not start; NULL: it may */
-    const char *pair;   /* its failover pair; NULL: it stands alone */
+    const char *denied;      /* observed: why it may not start; NULL: it may */
+    const char *pair;        /* its failover pair; NULL: it stands alone */
+    struct pairs components; /* observed: component -> version */
+};
+
+/* What a step leaves on its node: a version of a component, or (NULL) none of it. */
+struct plan_component {
+    const char *name;
+    const char *version;
 };
 
 struct plan_hop {
@@ -88,6 +95,7 @@ struct plan_step {
     struct list locks;        /* of struct plan_lock, the most dangerous first */
     const char *why;          /* an extra step: why it is in; PLAN_ALWAYS: without conditions */
     struct plan_extra *extra; /* what it is part of; NULL: a step of Lockstep's own */
+    struct plan_component *component; /* the last step of its removal or installation; NULL */
 };
 
 #define PLAN_LOCKS_MAX 20 /* of one step; those that matter less are left out */

@@ -218,6 +218,10 @@ bool prove_rolling(struct compiler *c, const char **ret_why)
                          c->app->mixed.because != NULL ? c->app->mixed.because : "");
         return false;
     }
+    *ret_why = components_forbid(c);
+    if (*ret_why != NULL) {
+        return false;
+    }
     for (size_t h = 0; h < c->hop_count; h++) {
         for (size_t d = 0; d < c->hops[h].database_count; d++) {
             const struct hop_database *db = &c->hops[h].databases[d];

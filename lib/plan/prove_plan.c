@@ -8,13 +8,15 @@
 
 #include "lib/base/str.h"
 #include "lib/plan/compiler.h"
+#include "lib/spec/component.h"
 
 struct place {
     const char *name;
     size_t version; /* index into walk.versions; NO_VERSION: nothing installed */
     bool running, denied, taken;
-    struct place *partner; /* of its failover pair; NULL: it stands alone */
-    size_t set;            /* number + 1 of the last phase that had it in its set */
+    struct place *partner;   /* of its failover pair; NULL: it stands alone */
+    size_t set;              /* number + 1 of the last phase that had it in its set */
+    const char **components; /* version of each; NULL: not there */
 };
 
 struct schema {
@@ -36,7 +38,11 @@ struct walk {
     size_t phase;       /* how many phases of nodes there were */
     size_t down, most_down, denied, taken, checked, unknown, locks, migrations;
     size_t restores;
-    size_t bare;   /* migrations that do not commit with their ledger row */
+    size_t bare;       /* migrations that do not commit with their ledger row */
+    size_t components; /* looked at beside a release */
+    struct {
+        const char *release, *version; /* the last that fitted */
+    } fitted[LIMIT_COMPONENTS];
     bool excepted; /* some sessions may stay while a database moves */
     bool paired;   /* some nodes are failover pairs */
     bool broken;   /* one complaint is enough: what follows is a consequence */
@@ -100,12 +106,57 @@ static void set_running(struct walk *w, struct place *p, bool running)
     p->running = running;
 }
 
+/* Each component of the node beside the release that runs, or starts, there. */
+static void fits(struct walk *w, const struct plan_phase *phase, const struct place *p)
+{
+    for (size_t k = 0; k < w->c->app->components.count && p->version != NO_VERSION; k++) {
+        const struct component_spec *component =
+            LIST_AT(&w->c->app->components, const struct component_spec, k);
+        const char *release = w->versions.items[p->version];
+        const char *version = p->components[k];
+        const char *range = NULL;
+        if (version == NULL || w->broken) {
+            continue;
+        }
+        w->components++;
+        if (w->fitted[k].release == release && w->fitted[k].version == version) {
+            continue;
+        }
+        if (component_fits(w->c->arena, &w->c->spec->scheme, component, release, version, &range)) {
+            w->fitted[k].release = release;
+            w->fitted[k].version = version;
+            continue;
+        }
+        w->broken = true;
+        forbid(w->c,
+               "phase \"%s\": release %s would run beside component %s %s on %s, and it runs with "
+               "%s of it: name a version that fits under components: of that release, or want one "
+               "under components: of the cluster",
+               phase->name, release, component->name, version, p->name, range);
+    }
+}
+
+static void component_step(struct walk *w, const struct plan_phase *phase,
+                           const struct plan_step *step, struct place *p)
+{
+    for (size_t k = 0; step->component != NULL && k < w->c->app->components.count; k++) {
+        if (str_equal(LIST_AT(&w->c->app->components, struct component_spec, k)->name,
+                      step->component->name)) {
+            p->components[k] = step->component->version;
+        }
+    }
+    if (step->component != NULL && p->running) {
+        fits(w, phase, p);
+    }
+}
+
 static void starts(struct walk *w, const struct plan_phase *phase, struct place *p, bool *seen)
 {
     set_running(w, p, true);
     for (size_t i = 0; i < w->schema_count; i++) {
         w->schemas[i].quiet = false;
     }
+    fits(w, phase, p);
     if (p->version == NO_VERSION || seen[p->version]) {
         return;
     }
@@ -316,7 +367,9 @@ static void nodes_phase(struct walk *w, const struct plan_phase *phase)
         w->taken += phase->takes_down && !p->taken ? 1 : 0;
         p->taken = p->taken || phase->takes_down;
         for (size_t s = 0; s < phase->steps.count; s++) {
-            node_step(w, phase, LIST_AT(&phase->steps, struct plan_step, s)->action, p, seen);
+            const struct plan_step *step = LIST_AT(&phase->steps, struct plan_step, s);
+            node_step(w, phase, step->action, p, seen);
+            component_step(w, phase, step, p);
         }
     }
     if (!stops || up == 0) {
@@ -405,6 +458,17 @@ static void find_pairs(struct walk *w)
     }
 }
 
+static const char **components_of(struct walk *w, const struct plan_node *node)
+{
+    size_t count = w->c->app->components.count;
+    const char **found = count > 0 ? ARENA_ARRAY(w->c->arena, count, const char *) : NULL;
+    for (size_t k = 0; k < count; k++) {
+        found[k] = pairs_get(&node->components,
+                             LIST_AT(&w->c->app->components, struct component_spec, k)->name);
+    }
+    return found;
+}
+
 static void begin(struct walk *w)
 {
     const struct plan *plan = w->plan;
@@ -420,6 +484,7 @@ static void begin(struct walk *w)
                                       .version = version_of(w, node->from),
                                       .denied = node->denied != NULL};
         w->denied += node->denied != NULL ? 1 : 0;
+        w->places[i].components = components_of(w, node);
         w->sorted[i] = &w->places[i];
         w->down++;
         set_running(w, &w->places[i], running);
@@ -440,6 +505,9 @@ static void say(struct walk *w, struct strings *ret)
     size_t n = w->plan->nodes.count;
     if (w->checked > 0 && w->unknown == 0) {
         strings_push(arena, ret, "no release meets a schema outside runs_with");
+    }
+    if (w->components > 0) {
+        strings_push(arena, ret, "no release runs beside a component outside its range");
     }
     if (w->plan->strategy == STRATEGY_ROLLING) {
         strings_push(arena, ret,

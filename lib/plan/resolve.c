@@ -53,6 +53,7 @@ static const char *value_of(const struct context *x, const char *name)
         {"layout.path", c->layout},
         {"hop.from", from != NULL ? from : ""},
         {"hop.to", to},
+        {"component.version", c->component},
         {"hop.schema_from", schema_text(x, from)},
         {"hop.schema_to", schema_text(x, to)},
     };

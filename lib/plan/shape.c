@@ -23,6 +23,7 @@ static const struct field node_fields[] = {
     {.key = "running", .type = SHAPE_BOOL, AT(plan_node, running)},
     {.key = "denied", .type = SHAPE_STRING, AT(plan_node, denied)},
     {.key = "pair", .type = SHAPE_NAME, AT(plan_node, pair)},
+    {.key = "components", .type = SHAPE_MAP, AT(plan_node, components)},
 };
 static const struct shape node_shape = SHAPE_OF("node", plan_node, node_fields);
 
@@ -76,6 +77,12 @@ static const struct field extra_fields[] = {
 };
 static const struct shape extra_shape = SHAPE_OF("extra step", plan_extra, extra_fields);
 
+static const struct field component_fields[] = {
+    {.key = "name", .type = SHAPE_NAME, AT(plan_component, name), .required = true},
+    {.key = "version", .type = SHAPE_VERSION, AT(plan_component, version)},
+};
+static const struct shape component_shape = SHAPE_OF("component", plan_component, component_fields);
+
 static const struct field step_fields[] = {
     {.key = "name", .type = SHAPE_STRING, AT(plan_step, name), .required = true},
     {.key = "title", .type = SHAPE_STRING, AT(plan_step, title)},
@@ -104,6 +111,7 @@ static const struct field step_fields[] = {
      .max = PLAN_LOCKS_MAX},
     {.key = "why", .type = SHAPE_STRING, AT(plan_step, why)},
     {.key = "extra", .type = SHAPE_OBJECT, AT(plan_step, extra), .shape = &extra_shape},
+    {.key = "component", .type = SHAPE_OBJECT, AT(plan_step, component), .shape = &component_shape},
 };
 static const struct shape step_shape = SHAPE_OF("step", plan_step, step_fields);
 

@@ -200,7 +200,7 @@ void undo_read(struct compiler *c)
         undo->nodes[node] = true;
         if (wants_stop(undo->slot) && state->seen != NULL && state->seen->running) {
             state->touch = true;
-            c->undo_stops = true;
+            c->must_stop = true;
         }
     }
 }

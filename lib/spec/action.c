@@ -437,6 +437,17 @@ const struct shape sessions_shape =
     SHAPE("sessions", sessions_probe, sessions_fields, .one_of = true,
           .help = "How many sessions a node has: the first group of matches: is the number.");
 
+static const struct field observe_component_fields[] = {
+    {.key = "name", .type = SHAPE_NAME, .offset = offsetof(struct observe_component, name)},
+    ARGV_FIELD(observe_component, command.),
+    ENV_FIELD(observe_component, command.),
+    USER_FIELD(observe_component, command.),
+    TIMEOUT_FIELD(observe_component, command., 30 * SECONDS),
+    {.key = "matches", .type = SHAPE_STRING, .offset = offsetof(struct observe_component, matches)},
+};
+static const struct shape observe_component_shape =
+    SHAPE("component", observe_component, observe_component_fields);
+
 static const struct field observe_fields[] = {
     LAYOUT_FIELD(observe_action),
     {.key = "command",
@@ -450,6 +461,11 @@ static const struct field observe_fields[] = {
      .type = SHAPE_OBJECT,
      .offset = offsetof(struct observe_action, sessions),
      .shape = &sessions_shape},
+    {.key = "components",
+     .type = SHAPE_LIST,
+     .offset = offsetof(struct observe_action, components),
+     .shape = &observe_component_shape,
+     .max = LIMIT_COMPONENTS},
 };
 static const struct shape observe_shape =
     SHAPE("observe instruction", observe_action, observe_fields);

@@ -152,12 +152,18 @@ struct sessions_probe {      /* how many sessions a node has: a number that the 
     struct http_check *http; /* exactly one of the two; `matches` has the number as its */
     struct command_check *command; /* first group */
 };
+struct observe_component {
+    const char *name;
+    struct command command;
+    const char *matches; /* its first group is the version */
+};
 struct observe_action { /* journals nothing and changes nothing */
     const char *layout;
     struct command *command; /* observe: of the Application */
     const char *matches;     /* its first group is the version */
     struct service *service;
     struct sessions_probe *sessions; /* NULL: not asked */
+    struct list components;          /* of struct observe_component */
 };
 struct retire_action { /* the run is over: staged trees but `keep_releases` newest go */
     const char *layout;

@@ -3,7 +3,8 @@
 #include "lib/spec/spec.h"
 #include "lib/spec/table.h"
 
-#define LIMIT_DRAIN_STEPS 16
+#define LIMIT_DRAIN_STEPS     16
+#define LIMIT_COMPONENT_STEPS 8
 
 #define NODE_HELP "A node's name or \"controller\"; default: the first node."
 
@@ -292,6 +293,11 @@ static const struct field release_fields[] = {
      .help =
          "For each database the migration up to which all runs before the first wave of a rolling "
          "hop, the rest after the last one."},
+    {.key = "components",
+     .type = SHAPE_MAP,
+     AT(release_spec, components),
+     .max = LIMIT_COMPONENTS,
+     .help = "The version of each component that comes with the release, in quotes."},
     {.key = "notes",
      .type = SHAPE_OBJECT,
      AT(release_spec, notes),
@@ -557,6 +563,76 @@ static const struct field extra_step_fields[] = {
 static const struct shape extra_step_shape =
     SHAPE("extra step", extra_step, extra_step_fields, .help = "A step of the application's own.");
 
+/* ---- components ---- */
+
+static const char *const component_scheme_words[] = {"semver", "dotted", "", "dataminer", NULL};
+
+static const struct field component_fit_fields[] = {
+    {.key = "release",
+     .type = SHAPE_VERSION,
+     AT(component_fit, release),
+     .required = true,
+     .help = "A range of releases of the application."},
+    {.key = "versions",
+     .type = SHAPE_VERSION,
+     AT(component_fit, versions),
+     .required = true,
+     .help = "The range of the component's versions that these releases run with."},
+};
+static const struct shape component_fit_shape =
+    SHAPE("component range", component_fit, component_fit_fields);
+
+static const struct field component_fields[] = {
+    {.key = "name", .type = SHAPE_NAME, AT(component_spec, name), .required = true},
+    {.key = "versions",
+     .type = SHAPE_ENUM,
+     AT(component_spec, versions),
+     .words = component_scheme_words,
+     .help = "How its versions are written and ordered."},
+    {.key = "observe",
+     .type = SHAPE_OBJECT,
+     AT(component_spec, observe),
+     .required = true,
+     .shape = &observe_shape,
+     .help = "What tells its version on a node; what fails or does not match: it is not there."},
+    {.key = "runs_with",
+     .type = SHAPE_LIST,
+     AT(component_spec, runs_with),
+     .scalar_ok = true,
+     .shape = &component_fit_shape,
+     .max = 256,
+     .help = "Which releases run with which of its versions; the first that speaks of a release."},
+    {.key = "rolling",
+     .type = SHAPE_BOOL,
+     AT(component_spec, rolling),
+     .help = "Two versions of it may run side by side, so that it may move node by node."},
+    {.key = "remove",
+     .type = SHAPE_LIST,
+     AT(component_spec, remove),
+     .scalar_ok = true,
+     .shape = &action_do_shape,
+     .max = LIMIT_COMPONENT_STEPS,
+     .help = "Takes off what is there, before install; run and wait."},
+    {.key = "install",
+     .type = SHAPE_LIST,
+     AT(component_spec, install),
+     .required = true,
+     .scalar_ok = true,
+     .shape = &action_do_shape,
+     .min = 1,
+     .max = LIMIT_COMPONENT_STEPS,
+     .help = "Puts ${component.version} on the node, whose service is stopped; run and wait."},
+    {.key = "timeout",
+     .type = SHAPE_DURATION,
+     AT(component_spec, timeout_ms),
+     .min = 1,
+     .fallback = 30 * MINUTES,
+     .help = "How long each of the two lists may take."},
+};
+static const struct shape component_shape =
+    SHAPE("component", component_spec, component_fields,
+          .help = "A part with a version of its own beside the release, such as a module.");
+
 /* ---- the whole ---- */
 
 static const char *const kind_words[] = {"Application", NULL};
@@ -658,6 +734,12 @@ static const struct field application_fields[] = {
      .shape = &app_database_shape,
      .max = LIMIT_CLUSTER_DATABASES,
      .help = "The databases that the application uses, by name."},
+    {.key = "components",
+     .type = SHAPE_LIST,
+     AT(application, components),
+     .shape = &component_shape,
+     .max = LIMIT_COMPONENTS,
+     .help = "Parts with versions of their own beside the release."},
     {.key = "extra_steps",
      .type = SHAPE_LIST,
      AT(application, extra_steps),

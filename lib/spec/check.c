@@ -281,6 +281,7 @@ void check_together(const struct checker *a, const struct checker *b)
     const struct cluster *cluster = b->spec->cluster;
     check_wanted_version(a, b);
     check_databases(a, b);
+    check_wanted_components(b, cluster, app);
     for (size_t i = 0; i < app->databases.count; i++) {
         const struct migrations_spec *m =
             LIST_AT(&app->databases, const struct app_database_spec, i)->migrations;
@@ -314,6 +315,7 @@ void spec_check(struct arena *arena, const struct spec *spec, bool scheme_known,
     if (spec->application != NULL) {
         check_application(&a, spec->application);
         check_extra_steps(&a, spec->application);
+        check_components(&a, spec->application);
         check_references(&a, &application_shape, spec->application);
     }
     if (spec->cluster != NULL) {

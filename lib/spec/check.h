@@ -36,6 +36,10 @@ void check_path_absolute(const struct checker *c, const void *field, const char 
 
 void check_application(const struct checker *c, const struct application *app);
 void check_extra_steps(const struct checker *c, const struct application *app);
+void check_components(const struct checker *c, const struct application *app);
+/* Of the cluster's own checker. */
+void check_wanted_components(const struct checker *c, const struct cluster *cluster,
+                             const struct application *app);
 void check_cluster(const struct checker *c, const struct cluster *cluster);
 /* The two together. `a` and `b`: checkers of the application and of the cluster. */
 void check_together(const struct checker *a, const struct checker *b);

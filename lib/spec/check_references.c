@@ -8,7 +8,7 @@
 #include "lib/spec/node.h"
 
 struct reference_set {
-    bool node, layout, release, hop, database, migration;
+    bool node, layout, release, hop, database, migration, component;
 };
 
 /* What has a value under a top-level key; other keys know cluster.name only. */
@@ -25,6 +25,13 @@ static const struct {
     {"drain", {.node = true, .layout = true, .release = true, .hop = true, .database = true}},
     {"undrain", {.node = true, .layout = true, .release = true, .hop = true, .database = true}},
     {"extra_steps", {.node = true, .layout = true, .release = true, .hop = true, .database = true}},
+    {"components",
+     {.node = true,
+      .layout = true,
+      .release = true,
+      .hop = true,
+      .database = true,
+      .component = true}},
     /* in an Application: the commands of an external migrator, or of what is delegated to one */
     {"databases",
      {.node = true,
@@ -116,6 +123,9 @@ static void complain_unknown(const struct looking *l, const char *name, const vo
     for (size_t i = 0; l->set.migration && i < ARRAY_SIZE(migration_names); i++) {
         known[count++] = migration_names[i];
     }
+    if (l->set.component) {
+        known[count++] = "component.version";
+    }
     for (size_t i = 0;
          l->set.database && spec->application != NULL && i < spec->application->databases.count;
          i++) {
@@ -166,7 +176,8 @@ static void seen(void *context, const char *name, const void *field)
     }
     bool known = str_equal(name, "cluster.name") ||
                  (l->set.layout && str_equal(name, "layout.path")) ||
-                 (l->set.release && str_equal(name, "release.version"));
+                 (l->set.release && str_equal(name, "release.version")) ||
+                 (l->set.component && str_equal(name, "component.version"));
     for (size_t i = 0; l->set.hop && i < ARRAY_SIZE(hop_names); i++) {
         known = known || str_equal(name, hop_names[i]);
     }

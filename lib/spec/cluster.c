@@ -434,6 +434,12 @@ static const struct field cluster_fields[] = {
      AT(cluster, version),
      .required = true,
      .help = "The wanted version, in quotes: the one line that a commit changes."},
+    {.key = "components",
+     .type = SHAPE_MAP,
+     AT(cluster, components),
+     .max = LIMIT_COMPONENTS,
+     .help =
+         "The wanted version of a component, in quotes; default: the one that the release names."},
     {.key = "nodes",
      .type = SHAPE_LIST,
      AT(cluster, nodes),

@@ -79,6 +79,24 @@ struct data_check_spec {
     struct when_spec *when; /* without role */
 };
 
+/* A part with a version of its own beside the release, on each node. */
+struct component_fit {    /* a rule of `runs_with`: the first that speaks of a release counts */
+    const char *release;  /* a range of the application's versions */
+    const char *versions; /* … runs with this range of the component's */
+};
+struct component_spec {
+    const char *name;
+    int versions; /* enum version_scheme_kind; not listed */
+    struct observe_spec *observe;
+    struct list
+        runs_with; /* of struct component_fit; a release that none speaks of runs with any */
+    bool rolling;  /* two versions of it may run side by side */
+    struct list
+        remove; /* of struct action: takes off the one that is there; none: install replaces it */
+    struct list install; /* of struct action */
+    int64_t timeout_ms;
+};
+
 struct release_spec {
     const char *version;
     struct list artifact;   /* of struct artifact_spec; a mapping alone is a list of one */
@@ -86,6 +104,7 @@ struct release_spec {
     struct pairs runs_with; /* database -> integer ranges ("126..128") */
     struct pairs
         expand; /* database -> number: up to it before a hop's first wave, the rest after its last */
+    struct pairs components; /* component -> the version that comes with this release */
     struct notes_spec *notes;
     struct list scripts; /* of struct scripts_spec; a mapping alone is a list of one */
     struct list checks;  /* of struct data_check_spec; a mapping alone is a list of one */
@@ -184,6 +203,7 @@ struct application {
     struct list undrain;  /* … and when it is healthy again */
     struct sessions_probe *sessions; /* NULL: nobody can tell */
     struct list databases;           /* dict of struct app_database_spec */
+    struct list components;          /* of struct component_spec */
     struct list extra_steps;         /* of struct extra_step */
 };
 
@@ -299,8 +319,9 @@ struct cluster {
     const char *name;
     const char *application; /* a catalog name, or a path to a file */
     const char *version;
-    struct list nodes;     /* of struct node_spec */
-    struct list databases; /* dict of struct cluster_database_spec */
+    struct pairs components; /* component -> wanted version; default: what the release names */
+    struct list nodes;       /* of struct node_spec */
+    struct list databases;   /* dict of struct cluster_database_spec */
     struct strategy_spec *strategy;
     struct backup_spec *backup;
     struct list notify; /* of struct notify_spec */

@@ -213,6 +213,38 @@ static int observe_sessions(struct act *act, const struct observe_action *a, int
     return r;
 }
 
+/* Each component's version, where its command tells one; what fails is not there. */
+static int observe_components(struct act *act, const struct observe_action *a, bool installed,
+                              json_t *into, struct error *e)
+{
+    int r = 0;
+    for (size_t i = 0; i < a->components.count && r == 0; i++) {
+        const struct observe_component *component =
+            &((const struct observe_component *)a->components.items)[i];
+        struct command command = component->command;
+        command.timeout_ms = command.timeout_ms > 0 ? command.timeout_ms : 30000;
+        struct process_run_options options = {
+            .command = &command, .directory = installed ? a->layout : "/", .log_fd = act->log_fd};
+        struct process_result result;
+        struct error inner = {0};
+        const char *found = NULL;
+        const char *why = "its output does not match the expression";
+        if (process_run(act->arena, &options, &result, &inner) < 0) {
+            why = inner.message;
+        } else if (!process_succeeded(&result)) {
+            why = process_words(act->arena, &command, &result);
+        } else {
+            r = match_version(act->arena, component->matches, result.output, &found, e);
+        }
+        if (r == 0 && found != NULL) {
+            json_object_set_new(into, component->name, json_string(found));
+        } else if (r == 0) {
+            act_log(act, "component %s: it is not there: %s", component->name, why);
+        }
+    }
+    return r;
+}
+
 /* The words of Debian and Go, which artifacts are named by. */
 static const char *machine_word(const char *machine)
 {
@@ -260,17 +292,20 @@ int act_observe(struct act *act, const struct action *action, struct error *e)
         r = observe_sessions(act, a, &sessions, e);
     }
     uint64_t free_bytes = 0;
+    json_t *components = json_object();
+    r = r == 0 ? observe_components(act, a, installed, components, e) : r;
     r = r == 0 ? disk_free(a->layout, &free_bytes, NULL, e) : r;
     if (r < 0) {
+        json_decref(components);
         return r;
     }
     struct utsname name;
     uname(&name);
-    json_t *json =
-        json_pack("{s:s?,s:s?,s:b,s:b,s:I,s:s,s:s,s:s?}", "version", version, "artifact",
-                  marker.sha256, "installed", (int)installed, "running", (int)status.running,
-                  "disk_free_bytes", (json_int_t)free_bytes, "os", "linux", "arch",
-                  machine_word(name.machine), "denied", denied_words(act, a->layout));
+    json_t *json = json_pack("{s:s?,s:s?,s:b,s:b,s:I,s:s,s:s,s:s?,s:o}", "version", version,
+                             "artifact", marker.sha256, "installed", (int)installed, "running",
+                             (int)status.running, "disk_free_bytes", (json_int_t)free_bytes, "os",
+                             "linux", "arch", machine_word(name.machine), "denied",
+                             denied_words(act, a->layout), "components", components);
     if (json != NULL && sessions >= 0) {
         json_object_set_new(json, "sessions", json_integer(sessions));
     }
