@@ -1,6 +1,7 @@
 /* Owns `status` and `history`: how clusters are now, and what was run on them. */
 #include "cli/output.h"
 #include "cli/remote.h"
+#include "cli/status.h"
 #include "cli/verb.h"
 #include "cli/verbs.h"
 #include "cli/watch_back.h"
@@ -98,27 +99,33 @@ static void print_cluster(struct context *c, const Lockstep__V1__ClusterStatus *
     fputs(buf_text(&out), stdout);
 }
 
-static void print_status(struct context *c, const Lockstep__V1__StatusReply *reply)
+json_t *status_json(const Lockstep__V1__StatusReply *reply)
 {
     json_t *clusters = json_array();
     for (size_t i = 0; i < reply->n_clusters; i++) {
-        const Lockstep__V1__ClusterStatus *s = reply->clusters[i];
-        if (s->summary == NULL) {
-            continue;
+        if (reply->clusters[i]->summary != NULL) {
+            json_array_append_new(clusters, cluster_json(reply->clusters[i]));
         }
-        if (c->json) {
-            json_array_append_new(clusters, cluster_json(s));
-        } else {
+    }
+    return json_pack("{s:o}", "clusters", clusters);
+}
+
+static void print_status(struct context *c, const Lockstep__V1__StatusReply *reply)
+{
+    if (c->json) {
+        print_json(status_json(reply));
+        return;
+    }
+    for (size_t i = 0; i < reply->n_clusters; i++) {
+        const Lockstep__V1__ClusterStatus *s = reply->clusters[i];
+        if (s->summary != NULL) {
             printf("%s", i > 0 ? "\n" : "");
             print_cluster(c, s);
         }
     }
-    if (c->json) {
-        print_json(json_pack("{s:O}", "clusters", clusters));
-    } else if (reply->n_clusters == 0) {
+    if (reply->n_clusters == 0) {
         puts("no cluster yet: lockstep cluster put FILE, or lockstep apply FILE");
     }
-    json_decref(clusters);
 }
 
 static int status(struct context *c)
@@ -164,7 +171,7 @@ const struct verb verb_status = {
 
 /* ---- history ---- */
 
-static json_t *run_json(const Lockstep__V1__RunSummary *s)
+json_t *run_json(const Lockstep__V1__RunSummary *s)
 {
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o}", "run",
                      json_text(s->run), "cluster", json_text(s->cluster), "plan_id",

@@ -26,6 +26,7 @@
     V(verb_unclaim)                                                                                \
     V(verb_approve)                                                                                \
     V(verb_history)                                                                                \
+    V(verb_evidence)                                                                               \
     V(verb_cluster_list)                                                                           \
     V(verb_cluster_get)                                                                            \
     V(verb_cluster_history)                                                                        \

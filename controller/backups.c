@@ -162,7 +162,7 @@ int backups_of_run(struct controller *c, struct arena *arena, const char *run,
         .release = plan->from,
         .items = ARENA_ARRAY(arena, plan->databases.count + 1, struct plan_restore)};
     struct reading r = {arena, stored.run, plan, databases, &backups};
-    rc = journal_read(c->journal, stored.run, seen, &r, e);
+    rc = journal_read(c->journal, stored.run, 0, seen, &r, e);
     rc = rc < 0 ? rc : complain_of_missing(&r, e);
     if (rc == 0) {
         *ret = backups;

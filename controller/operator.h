@@ -33,6 +33,13 @@ void operator_watch_drained(struct rpc_call *call);
 void operator_watch_closed(struct rpc_call *call, enum rpc_status status, const char *message);
 void operator_word(struct rpc_call *call, struct bytes message);
 void operator_history(struct rpc_call *call, struct bytes message);
+/* What a list says of a run. In the arena. */
+struct stored_run;
+Lockstep__V1__RunSummary *operator_run_summary(struct controller *c, struct arena *arena,
+                                               const struct stored_run *run);
+
+/* operator_journal.c: what happened in a run */
+void operator_journal(struct rpc_call *call, struct bytes message);
 
 /* operator_nodes.c: nodes and how things are */
 void operator_ping(struct rpc_call *call, struct bytes message);

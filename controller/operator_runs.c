@@ -201,8 +201,8 @@ static char *text(const char *s)
     return s != NULL ? (char *)s : "";
 }
 
-static Lockstep__V1__RunSummary *run_summary(struct controller *c, struct arena *arena,
-                                             const struct stored_run *run)
+Lockstep__V1__RunSummary *operator_run_summary(struct controller *c, struct arena *arena,
+                                               const struct stored_run *run)
 {
     Lockstep__V1__RunSummary *summary = ARENA_NEW(arena, Lockstep__V1__RunSummary);
     lockstep__v1__run_summary__init(summary);
@@ -250,7 +250,7 @@ void operator_history(struct rpc_call *call, struct bytes message)
         Lockstep__V1__HistoryReply reply = LOCKSTEP__V1__HISTORY_REPLY__INIT;
         reply.runs = ARENA_ARRAY(&arena, runs.count + 1, Lockstep__V1__RunSummary *);
         for (size_t i = 0; i < runs.count; i++) {
-            reply.runs[reply.n_runs++] = run_summary(c, &arena, &runs.items[i]);
+            reply.runs[reply.n_runs++] = operator_run_summary(c, &arena, &runs.items[i]);
         }
         reply_last(call, &reply.base);
     }

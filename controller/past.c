@@ -50,7 +50,7 @@ static int read_run(struct controller *c, struct arena *arena, const struct stor
     int r = read_plan(c, arena, run, plan, e);
     if (r == 0 && plan->part == PLAN_WHOLE) {
         done_run(done, plan, run->run);
-        r = journal_read(c->journal, run->run, note, done, e);
+        r = journal_read(c->journal, run->run, 0, note, done, e);
     }
     return r < 0 ? error_wrap(e, "what run %s did cannot be read", run->run) : 0;
 }

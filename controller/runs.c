@@ -472,7 +472,7 @@ static int go_on_with(struct controller *c, const struct stored_run *stored, str
     run->machine = rollout_new(&run->arena, &run->plan);
     run->next = c->runs->first;
     c->runs->first = run;
-    r = journal_read(c->journal, run->id, replay, run, e);
+    r = journal_read(c->journal, run->id, 0, replay, run, e);
     if (r < 0) {
         c->runs->first = run->next;
         run_free(run);

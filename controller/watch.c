@@ -228,7 +228,7 @@ struct watcher *runs_watch(struct controller *c, const char *id, uint64_t after,
         if (run_read(c, id, &run, e) < 0) {
             return NULL;
         }
-        if (journal_read(c->journal, id, read_back, run, e) < 0) {
+        if (journal_read(c->journal, id, 0, read_back, run, e) < 0) {
             run_free(run);
             return NULL;
         }

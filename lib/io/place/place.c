@@ -339,7 +339,7 @@ static int open_journal(struct place *p, struct error *e)
     int r = journal_open(p->loop, &options, &p->journal, e);
     if (r == 0) {
         p->base = journal_last(p->journal);
-        r = journal_read(p->journal, NULL, replay, p, e);
+        r = journal_read(p->journal, NULL, 0, replay, p, e);
     }
     return r;
 }

@@ -287,15 +287,16 @@ void journal_forget(struct journal *j, const char *stream)
     push(j, ENTRY_FORGET, 0, stream, (struct bytes){0});
 }
 
-int journal_read(struct journal *j, const char *stream,
+int journal_read(struct journal *j, const char *stream, uint64_t after,
                  int (*seen)(void *context, uint64_t number, struct bytes data, struct error *e),
                  void *context, struct error *e)
 {
     sqlite3_stmt *stmt = NULL;
     int r = sqlite_query(
         j->reader,
-        "SELECT number, data FROM record WHERE ?1 IS NULL OR stream = ?1 ORDER BY number",
-        (const struct sqlite_arg[]){ARG_TEXT(stream)}, 1, &stmt, e);
+        "SELECT number, data FROM record WHERE (?1 IS NULL OR stream = ?1) AND number > ?2"
+        " ORDER BY number",
+        (const struct sqlite_arg[]){ARG_TEXT(stream), ARG_INT((int64_t)after)}, 2, &stmt, e);
     if (r < 0) {
         return r;
     }

@@ -43,9 +43,9 @@ uint64_t journal_last(const struct journal *j);
 /* The highest number that `durable` has been called with, or that was there at the start. */
 uint64_t journal_durable(const struct journal *j);
 
-/* Reads the durable records of one stream (NULL: of all) in order. `seen` returns 0 to go on; anything else ends
+/* Reads the durable records of one stream (NULL: of all) in order, those after a number (0: all). `seen` returns 0 to go on; anything else ends
  * the reading and is returned. */
-int journal_read(struct journal *j, const char *stream,
+int journal_read(struct journal *j, const char *stream, uint64_t after,
                  int (*seen)(void *context, uint64_t number, struct bytes data, struct error *e),
                  void *context, struct error *e);
 /* Removes a stream whose run is over and kept elsewhere. Asynchronous, in order with the appends.

@@ -141,8 +141,8 @@ static void gives_back_a_stream_in_its_order_after_a_restart(void **state)
     assert_int_equal(journal_durable(w->journal), 3);
     struct seen a = {{0}, 0};
     struct seen all = {{0}, 0};
-    assert_int_equal(journal_read(w->journal, "a", see, &a, NULL), 0);
-    assert_int_equal(journal_read(w->journal, NULL, see, &all, NULL), 0);
+    assert_int_equal(journal_read(w->journal, "a", 0, see, &a, NULL), 0);
+    assert_int_equal(journal_read(w->journal, NULL, 0, see, &all, NULL), 0);
     assert_string_equal(a.text, "one two ");
     assert_string_equal(all.text, "one other two ");
     close_journal(w);
@@ -171,7 +171,7 @@ static void never_gives_a_number_twice_after_a_stream_is_forgotten(void **state)
     close_journal(w);
     open_journal(w);
     struct seen a = {{0}, 0};
-    assert_int_equal(journal_read(w->journal, "a", see, &a, NULL), 0);
+    assert_int_equal(journal_read(w->journal, "a", 0, see, &a, NULL), 0);
     assert_string_equal(a.text, "");
     assert_int_equal(append(w, "a", "three"), 3);
     close_journal(w);
@@ -186,7 +186,7 @@ static void reads_another_record_while_the_thread_writes(void **state)
     for (int i = 0; i < 200; i++) {
         append(w, "b", "noise");
         struct seen a = {{0}, 0};
-        assert_int_equal(journal_read(w->journal, "a", see, &a, NULL), 0);
+        assert_int_equal(journal_read(w->journal, "a", 0, see, &a, NULL), 0);
         assert_string_equal(a.text, "one ");
     }
     close_journal(w);
@@ -208,7 +208,7 @@ static void stops_a_reader_that_says_so(void **state)
     wait_until_durable(w, 2);
     int count = 0;
     struct error e = {0};
-    assert_int_equal(journal_read(w->journal, "a", see_one, &count, &e), E_INVALID);
+    assert_int_equal(journal_read(w->journal, "a", 0, see_one, &count, &e), E_INVALID);
     assert_int_equal(count, 1);
     assert_string_equal(e.message, "enough");
     close_journal(w);
@@ -240,7 +240,7 @@ static void tells_once_that_the_disk_is_full_and_writes_nothing_later(void **sta
     close_journal(w);
     open_journal(w);
     struct seen a = {{0}, 0};
-    assert_int_equal(journal_read(w->journal, "a", see, &a, NULL), 0);
+    assert_int_equal(journal_read(w->journal, "a", 0, see, &a, NULL), 0);
     assert_string_equal(a.text, "before ");
     close_journal(w);
 }
