@@ -126,9 +126,19 @@ static struct effect *add_record(struct rollout *r, struct effects *out, enum re
     return e;
 }
 
+/* Where a run waits, stops or has ended, the phase that is over is behind it: in its life and in a replay of it alike. */
+static void enter_what_follows(struct rollout *r, enum rollout_state state)
+{
+    bool enters = r->state != ROLLOUT_READY && state != ROLLOUT_RUNNING;
+    while (enters && walk_phase_over(&r->walk)) {
+        walk_enter_next(&r->walk);
+    }
+}
+
 void machine_change_state(struct rollout *r, const struct change *change, int64_t now_ms,
                           struct effects *out)
 {
+    enter_what_follows(r, change->state);
     char *text = machine_text(r, out);
     snprintf(text, LIMIT_ERROR_BYTES, "%s", change->why != NULL ? change->why : "");
     set_state(r, change, now_ms);
@@ -435,10 +445,7 @@ static bool note_state(struct rollout *r, const struct record *record)
         (rollout_state_is_end(record->state) && r->walk.under_way > 0)) {
         return false;
     }
-    bool enters = all_over || record->state == ROLLOUT_WAITING;
-    while (enters && walk_phase_over(&r->walk)) {
-        walk_enter_next(&r->walk);
-    }
+    enter_what_follows(r, record->state);
     if (all_over && !walk_is_over(&r->walk)) {
         return false;
     }

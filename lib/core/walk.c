@@ -72,7 +72,11 @@ void walk_enter_next(struct walk *w)
 {
     assert(walk_phase_over(w));
     assert(w->in_middle == 0 && w->under_way == 0);
-    assert(w->queue_count == 0);
+    /* What is still queued is of nodes that were left behind meanwhile. */
+    for (; w->queue_count > 0; w->queue_count--) {
+        w->places[w->queue[w->queue_head]].queued = false;
+        w->queue_head = (w->queue_head + 1) % w->layout.slot_count;
+    }
     hold_phase_over(&w->hold, w->phase);
     w->phase++;
     w->cursor = 0;
@@ -460,15 +464,20 @@ static void take_back(struct walk *w, struct place *p, const struct step_key *ke
     }
 }
 
-/* The place's step is done, or counts as done. */
-static void count_done(struct walk *w, struct place *p)
+/* The place's step is done, or counts as done by a person's word, which does not make a node well that is not. */
+static void count_done(struct walk *w, struct place *p, bool by_word)
 {
+    uint32_t slot = (uint32_t)(p - w->places);
     p->state = STEP_DONE;
     if (p->step + 1 == walk_phase(w)->steps.count) {
         assert(w->in_middle > 0);
         w->in_middle--;
         w->finished++;
-        hold_finished(&w->hold, w->phase, (uint32_t)(p - w->places));
+        if (by_word) {
+            hold_left(&w->hold, w->phase, slot);
+        } else {
+            hold_finished(&w->hold, w->phase, slot);
+        }
     }
 }
 
@@ -485,7 +494,7 @@ bool walk_note_skip(struct walk *w, const struct step_key *key)
     }
     clear_bad(w, p);
     p->guess = false;
-    count_done(w, p);
+    count_done(w, p, true);
     return true;
 }
 
@@ -563,7 +572,7 @@ bool walk_note_outcome(struct walk *w, const struct step_key *key, const struct 
         if (walk_phase(w)->scope == PHASE_ONCE) {
             w->heard[p->step] = p->attempt;
         }
-        count_done(w, p);
+        count_done(w, p, false);
         break;
     case OUTCOME_FAILED:
         note_failure(w, slot, key, outcome, at_ms);

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "lib/base/str.h"
 #include "tests/sim/sim.h"
 
 #define PERSON_MS         30000 /* until somebody looks */
@@ -42,6 +43,34 @@ static void script_crash(struct sim *s, uint32_t controller)
     }
 }
 
+const char *person(uint64_t number)
+{
+    static const char *const names[] = {"alice", "bob", "carol", "dave"};
+    return names[number % ARRAY_SIZE(names)];
+}
+
+static struct sim_mark mark_of(struct sim *s, const struct sim_controller *c,
+                               const struct record *record)
+{
+    struct sim_mark m = {.type = record->type,
+                         .key = record->key,
+                         .state = record->state,
+                         .status = record->outcome.status,
+                         .word = record->word,
+                         .now_ms = s->now_ms,
+                         .at_ms = record->at_ms,
+                         .deadline_ms = record->deadline_ms};
+    const struct list *gates = &s->runs[c->run].plan.gates;
+    for (size_t i = 0; i < gates->count; i++) {
+        bool here = str_equal(LIST_AT(gates, const struct plan_gate, i)->name, record->gate);
+        m.gate = here ? i : m.gate;
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        m.who |= str_equal(person(i), record->who) ? 1U << i : 0;
+    }
+    return m;
+}
+
 static bool keep_record(struct sim *s, uint32_t controller, const struct effect *effect)
 {
     struct sim_controller *c = &s->controllers[controller];
@@ -63,9 +92,7 @@ static bool keep_record(struct sim *s, uint32_t controller, const struct effect 
     journal_add(s, &c->journal, packed);
     c->marks = arena_grow(&s->arena, c->marks, c->journal.count - 1, &c->marks_capacity,
                           sizeof(*c->marks));
-    c->marks[c->journal.count - 1] =
-        (struct sim_mark){effect->record.type, effect->record.key, effect->record.state,
-                          effect->record.outcome.status};
+    c->marks[c->journal.count - 1] = mark_of(s, c, &effect->record);
     s->coverage->records++;
     if (effect->number != c->journal.count) {
         violate(s, RULE_REPLAY, "record %zu of the journal calls itself %llu", c->journal.count,
@@ -249,8 +276,13 @@ void controller_event(struct sim *s, uint32_t controller, struct event event)
     }
     uint32_t life = c->life;
     event.now_ms = wall_ms(s);
+    uint64_t steps = 0;
     do {
         rollout_step(c->rollout, &event, &effects);
+        if (++steps > SIM_EVENTS_MAX) {
+            violate(s, RULE_BOUNDED, "one event has work without an end");
+            return;
+        }
         check_bounds(s, controller, &effects);
         event.type = EVENT_MORE;
         for (size_t i = 0; i < effects.count; i++) {
@@ -479,6 +511,8 @@ void controller_start(struct sim *s, uint32_t controller)
     c->up = true;
     c->generation = ++s->generations;
     bool raised = s->sabotage != SABOTAGE_FENCE_NOT_RAISED || s->fences == 0;
+    c->began_ms = s->now_ms;
+    c->began_skew_ms = s->skew_ms;
     c->fence = raised ? ++s->fences : s->fences;
     trace(s, "controller %u starts with fence %llu", (unsigned)c->generation,
           (unsigned long long)c->fence);
@@ -574,6 +608,15 @@ void controller_freeze(struct sim *s, int64_t length_ms)
         later(s, 5000 + (int64_t)chance(s, (uint64_t)length_ms * 2 + 10000), HAPPEN_SILENCE)
             ->place = i;
     }
+    /* When the old one is back, so is its address: some come to it once more. */
+    for (uint32_t i = 0; i < s->scenario.node_count; i++) {
+        if (percent(s, 40)) {
+            struct event_in_queue *e =
+                later(s, length_ms + (int64_t)chance(s, 10000), HAPPEN_SILENCE);
+            e->place = i;
+            e->number = 1;
+        }
+    }
     place_start(s, c->executor);
     controller_start(s, 1);
 }
@@ -613,6 +656,9 @@ void controller_word(struct sim *s, enum word word)
     }
     if (!s->calm && percent(s, 20)) {
         said.who = "carol";
+    }
+    if (plan->gates.count > 0 && word == WORD_APPROVE) {
+        said.who = person(chance(s, 4));
     }
     controller_event(s, s->now_controller, (struct event){.type = EVENT_WORD, .word = said});
 }

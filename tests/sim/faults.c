@@ -188,8 +188,10 @@ static void place_faults(struct sim *s, const struct fault *f)
         p->disk_full = true;
         break;
     case FAULT_SERVICE_DIES:
-        s->nodes[place].died = p->node && s->nodes[place].runs >= 0;
-        s->nodes[place].runs = s->nodes[place].died ? -1 : s->nodes[place].runs;
+        if (p->node && s->nodes[place].runs >= 0) {
+            s->nodes[place].died = true;
+            s->nodes[place].runs = -1;
+        }
         break;
     case FAULT_PARTITION:
         p->cut_until_ms = s->now_ms + f->length_ms;
@@ -220,6 +222,7 @@ static void world_faults(struct sim *s, const struct fault *f)
         s->skew_ms += f->length_ms * (f->place % 3 == 0 ? 1000 : 30);
         break;
     case FAULT_CLOCK_BACK:
+        s->clock_was_set_back = true;
         s->skew_ms -= f->length_ms * (f->place % 3 == 0 ? 100 : 10);
         break;
     case FAULT_DATABASE_RESTART:

@@ -32,6 +32,11 @@ const char *rule_name(enum rule rule)
         [RULE_ASKED] = "evidence: a place begins nothing from its journal alone",
         [RULE_WHOLE] = "whole: what succeeded is as the plan said",
         [RULE_RELEASE_KEPT] = "whole: the release before stays on the disk",
+        [RULE_GATE] = "answered: a gate opens when enough people have approved",
+        [RULE_WINDOW] = "answered: a wave begins in its window",
+        [RULE_RETRIES] = "bounded: retries and their backoff",
+        [RULE_PACE] = "budget: starts in a time",
+        [RULE_FAILURES] = "budget: nodes that are left behind by themselves",
         [RULE_DEADLINE] = "answered: every state has a deadline",
         [RULE_BOUNDED] = "bounded: effects, attempts, memory",
         [RULE_MACHINE] = "a machine's own assertion",
@@ -244,6 +249,12 @@ void check_act(struct sim *s, struct sim_worker *w)
         violate(s, RULE_STOPS, "place %u begins %u.%u.%u of %s, and knows that it is over",
                 (unsigned)w->place, w->key.phase, w->key.step, w->key.attempt, run->id);
     }
+    s->coverage->checks[RULE_FENCED]++;
+    if (w->fence < p->heard_fence) {
+        violate(s, RULE_FENCED, "place %u begins %u.%u.%u by fence %llu, and has heard %llu",
+                (unsigned)w->place, w->key.phase, w->key.step, w->key.attempt,
+                (unsigned long long)w->fence, (unsigned long long)p->heard_fence);
+    }
     s->coverage->checks[RULE_ASKED]++;
     if (w->asked != p->life + 1) {
         violate(s, RULE_ASKED, "place %u begins %u.%u.%u of %s, and nobody asked since it started",
@@ -365,6 +376,8 @@ static void note_word(struct sim *s, struct sim_controller *c, const struct reco
     }
     if (record->word == WORD_EXCLUDE) {
         run->excluded[place] = true;
+        c->middle[place] = false; /* from here on it counts as its service does */
+        check_left_behind(s, c, record);
     }
 }
 
@@ -374,6 +387,15 @@ void check_record(struct sim *s, uint32_t controller, const struct record *recor
     check_budget(s, c, record);
     if (record->type == RECORD_WORD) {
         note_word(s, c, record);
+    }
+    if (record->type == RECORD_INTENT) {
+        check_intent(s, c, record);
+    }
+    if (record->type == RECORD_STATE) {
+        check_state(s, c, record);
+    }
+    if (record->type == RECORD_OUTCOME) {
+        check_outcome(s, c, record);
     }
     if (record->type != RECORD_OUTCOME || record->outcome.status != OUTCOME_DONE) {
         return;
@@ -467,7 +489,7 @@ void check_parallel(struct sim *s, uint32_t controller)
     for (uint32_t i = 0; i < s->scenario.node_count; i++) {
         struct place_view v = rollout_place(c->rollout, i);
         bool finished = v.state == STEP_DONE && v.step + 1 == phase->steps.count;
-        middle += v.state != STEP_WAITING && !finished ? 1 : 0;
+        middle += v.state != STEP_WAITING && !finished && !v.excluded ? 1 : 0;
     }
     if (middle > phase->parallel) {
         violate(s, RULE_PARALLEL, "%d nodes are in the middle of phase %s", (int)middle,

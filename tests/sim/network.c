@@ -197,7 +197,9 @@ static void arrive_at_place(struct sim *s, const struct event_in_queue *e)
         return;
     }
     if (place_hangs(s, e->place)) {
-        wait_until(s, e, s->now_ms + 500);
+        int64_t frozen_ms = p->copied ? s->controllers[0].busy_until_ms : 0;
+        wait_until(s, e,
+                   MAX(p->hangs_until_ms, frozen_ms)); /* all of them, so that none overtakes */
         return;
     }
     struct wire_order order = {0};

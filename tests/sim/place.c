@@ -191,6 +191,9 @@ void place_order(struct sim *s, uint32_t place, const struct wire_order *order)
 {
     struct sim_place *p = &s->places[place];
     struct agent_event event = {.type = AGENT_EVENT_FORGET};
+    uint64_t fence =
+        order->type == WIRE_ORDER_INSTRUCTION ? order->instruction.fence : order->fence;
+    p->heard_fence = MAX(p->heard_fence, fence);
     switch (order->type) {
     case WIRE_ORDER_WELCOME:
         place_connected(s, place, order->fence);
@@ -281,6 +284,7 @@ static void drop_memory(struct sim *s, uint32_t place)
     struct sim_place *p = &s->places[place];
     p->up = false;
     p->life++;
+    p->heard_fence = 0;
     memset(p->told_over, 0, sizeof(p->told_over));
     network_break(s, place);
     agent_free(p->machine);

@@ -104,8 +104,15 @@ static void answer_pause(struct sim *s)
         return;
     }
     bool tainted = s->scenario.external; /* its ledger may stand between two releases */
+    const struct sim_run *run = &s->runs[s->run_count - 1];
+    for (size_t i = 0; i < ARRAY_SIZE(run->skipped); i++) {
+        tainted = tainted || run->skipped[i]; /* what was not started will not be healthy */
+    }
     for (size_t i = 0; i < s->place_count; i++) {
         tainted = tainted || s->places[i].tainted;
+    }
+    for (uint32_t i = 0; i < s->scenario.node_count; i++) {
+        place_revive(s, i); /* by hand, as whoever looks after the node would */
     }
     s->coverage->checks[RULE_RETRY]++;
     if (s->pauses > PAUSES_MAX && !tainted) {
@@ -128,6 +135,16 @@ static void answer_hold(struct sim *s)
     later(s, PERSON_MS, HAPPEN_OPERATOR);
 }
 
+/* One of the people approves; a window is nobody's to open. */
+static void answer_gate(struct sim *s)
+{
+    const char *why = rollout_why(s->controllers[s->now_controller].rollout);
+    if (why != NULL && strncmp(why, "gate", strlen("gate")) == 0) {
+        controller_word(s, WORD_APPROVE);
+        later(s, PERSON_MS, HAPPEN_OPERATOR);
+    }
+}
+
 void operator_looks(struct sim *s)
 {
     const struct sim_controller *c = &s->controllers[s->now_controller];
@@ -138,6 +155,8 @@ void operator_looks(struct sim *s)
     if (s->run_count > 0 && !c->run_over) {
         if (rollout_state(c->rollout) == ROLLOUT_PAUSED) {
             answer_pause(s);
+        } else if (rollout_state(c->rollout) == ROLLOUT_WAITING) {
+            answer_gate(s);
         } else if (rollout_held(c->rollout) != NULL && s->calm) {
             answer_hold(s);
         }
@@ -189,12 +208,12 @@ static void happen_to_place(struct sim *s, const struct event_in_queue *e)
     }
 }
 
-static void break_silence(struct sim *s, uint32_t place)
+static void break_silence(struct sim *s, uint32_t place, bool anyhow)
 {
     struct sim_place *p = &s->places[place];
     bool frozen = p->connected && p->owner != s->now_controller && !p->copied &&
                   s->controllers[p->owner].busy_until_ms > s->now_ms;
-    if (p->deaf || p->dumb || frozen) {
+    if (p->deaf || p->dumb || frozen || anyhow) {
         network_break(s, place);
     }
 }
@@ -224,7 +243,7 @@ static void happen(struct sim *s, const struct event_in_queue *e)
         network_connect(s, e->place);
         break;
     case HAPPEN_SILENCE:
-        break_silence(s, e->place);
+        break_silence(s, e->place, e->number != 0);
         break;
     case HAPPEN_ORDER:
     case HAPPEN_REPORT:

@@ -1,6 +1,7 @@
 /* Owns the random application and cluster, and what is observed of the pretended world when a plan is made. The real
  * readers and the real compiler do the rest; a plan goes through its JSON, as in the controller. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/str.h"
@@ -48,6 +49,65 @@ static void divide(struct scenario *c)
     }
 }
 
+/* All that a strategy may say, in some of the worlds: its own chance, so that the others stay as they were. */
+static void choose_strictness(struct sim *s)
+{
+    struct scenario *c = &s->scenario;
+    uint64_t own = s->seed ^ UINT64_C(0x57121c7);
+    c->strict = chance_of(&own) % 3 == 0;
+    if (!c->strict || chance_of(&own) % 2 == 0) {
+        return;
+    }
+    /* Worlds begin on a Tuesday at 22:13 UTC: in the window, or before it, and few waves fit into it. */
+    enum { BEGINS = 22 * 60 + 13, DAY = 24 * 60, HOUR = 60 };
+    struct sim_window *w = &c->window;
+    w->offset = ((int)(chance_of(&own) % 3) - 1) * HOUR;
+    int from = BEGINS + w->offset - 5 + (int)(chance_of(&own) % 8);
+    w->from = from % DAY;
+    w->to = (from + 6 + (int)(chance_of(&own) % 6)) % DAY;
+    w->days = chance_of(&own) % 2 == 0 ? 0x7f : 0x25;
+}
+
+/* Behind the way in which nodes move. */
+static void write_strictness(struct sim *s, struct buf *b)
+{
+    static const char *const days[] = {"mon", "tue", "wed", "thu", "fri", "sat", "sun"};
+    const struct scenario *c = &s->scenario;
+    const struct sim_window *w = &c->window;
+    uint64_t own = s->seed;
+    if (!c->strict) {
+        return;
+    }
+    static const char *const after[] = {"staged", "canary", "wave"};
+    size_t gate = chance_of(&own) % (c->rolling ? 3 : 1);
+    buf_printf(b, ", gates: [ { after: %s, approvers: %d } ]", after[gate],
+               1 + (int)(chance_of(&own) % 3));
+    if (chance_of(&own) % 2 == 0) {
+        buf_printf(b, ", failures: { nodes: 1, per_node: %d }", 1 + (int)(chance_of(&own) % 2));
+    }
+    if (chance_of(&own) % 2 == 0) {
+        buf_printf(b, ", starts: { at_most: %d, within: 5m }", 1 + (int)(chance_of(&own) % 3));
+    }
+    if (chance_of(&own) % 2 == 0) {
+        buf_puts(b, ", deadlines: { wave: 10m, run: 20m }");
+    }
+    if (w->days != 0) {
+        buf_printf(b,
+                   ", windows: [ { from: \"%02d:%02d\", to: \"%02d:%02d\", timezone: "
+                   "\"%c%02d:00\", days: [",
+                   w->from / 60, w->from % 60, w->to / 60, w->to % 60, w->offset < 0 ? '-' : '+',
+                   abs(w->offset) / 60);
+        const char *comma = "";
+        for (unsigned i = 0; i < 7; i++) {
+            if ((w->days >> i & 1) != 0) {
+                buf_printf(b, "%s%s", comma, days[i]);
+                comma = ", ";
+            }
+        }
+        buf_puts(b, "] } ]");
+    }
+}
+
 static void choose(struct sim *s)
 {
     struct scenario *c = &s->scenario;
@@ -55,6 +115,7 @@ static void choose(struct sim *s)
         choose_kind(s);
         return;
     }
+    choose_strictness(s);
     c->release_count = 2 + chance(s, SIM_RELEASES_MAX - 1);
     c->node_count = 1 + chance(s, SIM_NODES_MAX);
     c->external = percent(s, 40);
@@ -139,12 +200,14 @@ static void write_cluster(struct sim *s, struct buf *b)
     if (c->rolling) {
         buf_printf(b,
                    "strategy: { rolling: { canary: %d, max_unavailable: %d, soak: 5s }, "
-                   "if_not_rolling: all-at-once, on_failure: %s }\n",
+                   "if_not_rolling: all-at-once, on_failure: %s",
                    (int)chance(s, MIN(c->node_count, 2)), c->max_unavailable, failure);
     } else {
-        buf_printf(b, "strategy: { all_at_once: true, one_first: %s, on_failure: %s }\n",
+        buf_printf(b, "strategy: { all_at_once: true, one_first: %s, on_failure: %s",
                    percent(s, 50) ? "true" : "false", failure);
     }
+    write_strictness(s, b);
+    buf_puts(b, " }\n");
     buf_printf(b, "backup: { when: %s, with: { pg_dump: /var/backups } }\n", backup);
 }
 
@@ -241,7 +304,7 @@ static void observe_nodes(struct sim *s, struct inventory *in)
         in->nodes[i] = (struct observed_node){
             .name = LIST_AT(&c->spec.cluster->nodes, struct node_spec, i)->name,
             .enrolled = true,
-            .connected = s->places[i].connected,
+            .connected = s->places[i].connected && s->places[i].owner == s->now_controller,
             .version = n->installed < 0 ? NULL : c->releases[n->installed].version,
             .artifact =
                 n->installed < 0 ? NULL : arena_printf(&s->arena, DIGEST, (size_t)n->installed + 1),

@@ -12,6 +12,7 @@
  *   database.c    lock, fence, evidence, ledger, and what the schema really is
  *   faults.c      what goes wrong, and when
  *   invariants.c  what must hold after each event; it shares no code with the machines
+ *   records.c     what a journal may say next, the same way
  *   coverage.c    what was seen, in numbers
  *   matrix.c      one plan of each kind, and one crash or lost message at each place in turn
  */
@@ -135,9 +136,14 @@ enum rule {
     RULE_ASKED,        /* a place begins nothing that nobody asked of it in this life */
     RULE_WHOLE,        /* a run that succeeded left every node and database as the plan said */
     RULE_RELEASE_KEPT, /* the release that a node had stays on its disk until the run is finished */
-    RULE_DEADLINE,     /* a run that is not over always has a next deadline */
-    RULE_BOUNDED,      /* effects, attempts and memory stay within their limits */
-    RULE_MACHINE,      /* no assertion of a machine fails */
+    RULE_GATE,    /* nothing behind a gate begins before so many different people have approved */
+    RULE_WINDOW,  /* no wave begins outside the window */
+    RULE_RETRIES, /* what failed is tried again by itself so often, and so late, as its step says */
+    RULE_PACE,    /* no more starts in a time than the plan says */
+    RULE_FAILURES, /* no more nodes are left behind by themselves than the plan says */
+    RULE_DEADLINE, /* a run that is not over always has a next deadline, and a step the plan's */
+    RULE_BOUNDED,  /* effects, attempts and memory stay within their limits */
+    RULE_MACHINE,  /* no assertion of a machine fails */
 };
 #define RULES (RULE_MACHINE + 1)
 
@@ -168,6 +174,11 @@ struct sim_release {
     int schema, low, high; /* what it brings, what it runs with */
     int expand;            /* its migrations up to there run before the waves; 0: not divided */
 };
+/* Minutes of the day, and of the time zone; days: a set, Monday first, empty: no window. */
+struct sim_window {
+    unsigned days;
+    int from, to, offset;
+};
 struct scenario {
     enum sim_kind kind;
     int first; /* release that is there; -1: none */
@@ -177,6 +188,9 @@ struct scenario {
     size_t release_count, node_count;
     bool external, rolling, once_step;
     int max_unavailable;
+    bool
+        strict; /* gates, a window, a failure budget, deadlines, a pace of starts: all that a strategy may say */
+    struct sim_window window;
     bool bare[SIM_ITEMS_MAX]; /* an item that no transaction can hold */
     const char *items[SIM_ITEMS_MAX];
     size_t item_count;
@@ -224,6 +238,10 @@ struct sim_mark {
     struct step_key key;
     enum rollout_state state;
     enum outcome_status status;
+    enum word word;
+    size_t gate;  /* of an approval */
+    unsigned who; /* whose, as a set of one */
+    int64_t now_ms, at_ms, deadline_ms;
 };
 
 /* ---- workers: they outlive the agent, not the machine that they run on ---- */
@@ -304,6 +322,7 @@ struct sim_place {
     struct arena arena;
     struct sim_journal journal;
     struct sim_worker *workers;       /* of all runs; the newest first */
+    uint64_t heard_fence;             /* in this life: the highest that any order carried */
     uint64_t told_over[SIM_RUNS_MAX]; /* in this life: FORGET has come, with this fence */
     /* silence: what is sent is lost until the connection breaks */
     bool deaf, dumb;
@@ -339,6 +358,7 @@ struct sim_controller {
     uint32_t session_connection[SIM_PLACES_MAX];
     int64_t busy_until_ms; /* it hangs or is frozen: what happens to it waits */
     uint64_t timer;
+    int64_t began_ms, began_skew_ms; /* of this life */
     /* what it was told of the nodes, and who is in the middle of a phase that takes them down */
     bool told[SIM_PLACES_MAX], well[SIM_PLACES_MAX], middle[SIM_PLACES_MAX];
     enum rollout_state seen_state;
@@ -394,6 +414,7 @@ struct sim {
     enum sabotage sabotage;
     bool calm;
     int64_t now_ms, skew_ms, calm_ms;
+    bool clock_was_set_back;
     uint64_t order, events;
     struct event_in_queue *queue;
     size_t queued, queue_capacity;
@@ -470,6 +491,8 @@ void controller_freeze(struct sim *s, int64_t length_ms);
 void controller_gone(struct sim *s, uint32_t controller);
 void controller_run(struct sim *s, uint32_t controller, uint32_t run);
 void controller_word(struct sim *s, enum word word);
+/* A person of a few, by number. */
+const char *person(uint64_t number);
 void controller_words(struct sim *s, uint64_t number);
 /* As a crash; and of what was called durable the last is gone. */
 void controller_lose_fsync(struct sim *s, uint32_t controller, int64_t back_in_ms);
@@ -553,6 +576,13 @@ void check_release_kept(struct sim *s, uint32_t place);
 void check_run_end(struct sim *s, struct sim_run *run, enum rollout_state state);
 void check_end(struct sim *s);
 const char *rule_name(enum rule rule);
+
+/* ---- records.c ---- */
+/* Each is the last mark of the controller's journal. */
+void check_intent(struct sim *s, struct sim_controller *c, const struct record *record);
+void check_outcome(struct sim *s, struct sim_controller *c, const struct record *record);
+void check_state(struct sim *s, struct sim_controller *c, const struct record *record);
+void check_left_behind(struct sim *s, struct sim_controller *c, const struct record *record);
 
 /* ---- coverage.c ---- */
 void coverage_rollout(struct sim *s, enum rollout_state from, enum rollout_state to);

@@ -236,6 +236,20 @@ static void an_excluded_node_is_left_behind(void **state)
     assert_string_equal(rollout_why(rig.r), "succeeded with 1 node left behind: app-1");
 }
 
+static void a_node_whose_next_step_was_due_is_left_behind(void **state)
+{
+    (void)state;
+    begin_plain();
+    rig_ended(0, 0, 2, 1, OUTCOME_DONE);
+    rig_ended(0, 1, 2, 1, OUTCOME_DONE);
+    rig_ended(0, 0, 0, 1, OUTCOME_FAILED);
+    assert_string_equal(rig_ended(0, 0, 1, 1, OUTCOME_DONE), "done:0.0@2#1");
+    rig_say((struct word_event){.word = WORD_EXCLUDE, .place = "app-2", .who = "bob"});
+    assert_string_equal(
+        rig_say((struct word_event){.word = WORD_EXCLUDE, .place = "app-1", .who = "bob"}),
+        "exclude@1 by bob running intent:1.0@3#1 send:1.0@3#1");
+}
+
 static void one_node_stays(void **state)
 {
     (void)state;
@@ -479,6 +493,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_others_stand_on_is_never_skipped, rig_setup,
                                         rig_teardown),
         cmocka_unit_test_setup_teardown(an_excluded_node_is_left_behind, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(a_node_whose_next_step_was_due_is_left_behind, rig_setup,
+                                        rig_teardown),
         cmocka_unit_test_setup_teardown(one_node_stays, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(no_node_is_left_behind_without_proof_while_a_database_moves,
                                         rig_setup, rig_teardown),
