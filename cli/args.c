@@ -308,3 +308,21 @@ const char *args_operand(const struct args *args, size_t index)
 {
     return index < args->operand_count ? args->operands[index] : NULL;
 }
+
+size_t args_list(struct arena *arena, const char *text, char ***ret)
+{
+    size_t most = 1;
+    for (const char *p = text; *p != '\0'; p++) {
+        most += *p == ',' ? 1 : 0;
+    }
+    size_t count = 0;
+    *ret = ARENA_ARRAY(arena, most, char *);
+    while (*text != '\0') {
+        size_t len = strcspn(text, ",");
+        if (len > 0) {
+            (*ret)[count++] = arena_strndup(arena, text, len);
+        }
+        text += len + (text[len] == ',' ? 1 : 0);
+    }
+    return count;
+}

@@ -50,4 +50,7 @@ int args_number(const struct args *args, const char *name, uint32_t *ret, struct
 /* The operand, or NULL. */
 const char *args_operand(const struct args *args, size_t index);
 
+/* "main,billing" as two texts, in the arena; how many. */
+size_t args_list(struct arena *arena, const char *text, char ***ret);
+
 #endif

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "cli/db.h"
-#include "cli/db_expect.h"
 #include "cli/output.h"
 #include "lib/base/str.h"
 #include "lib/io/platform/files.h"
+#include "lib/plan/durations.h"
 
 #define REPORT_BYTES_MAX ((size_t)256 * 1024 * 1024)
 
@@ -34,8 +34,8 @@ static json_t *read_report(struct arena *arena, const char *path, const char **r
     return report;
 }
 
-int db_expect_durations(struct arena *arena, const char *path, struct known_durations *ret,
-                        struct error *e)
+static int read_durations(struct arena *arena, const char *path, struct known_durations *ret,
+                          struct error *e)
 {
     const char *words = NULL;
     json_t *report = read_report(arena, path, &words, e);
@@ -75,7 +75,7 @@ static int64_t foretold(const struct known_durations *known, const struct migrat
 int db_expect_read(struct db_call *call, const char *path, struct db_way *way, struct error *e)
 {
     struct known_durations known = {0};
-    int rc = db_expect_durations(call->arena, path, &known, e);
+    int rc = read_durations(call->arena, path, &known, e);
     if (rc < 0) {
         return rc;
     }

@@ -2,19 +2,37 @@
  * Owns `lockstep db rehearse`: the way is found on the clone, gone there and back, reported, and the clone goes however it
  * ends. It refuses a way that only the application's own migrator can go.
  */
-#include "cli/db_rehearse.h"
-
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/db.h"
 #include "cli/db_run.h"
 #include "cli/db_url.h"
 #include "cli/output.h"
+#include "cli/rehearsal.h"
 #include "lib/base/str.h"
-#include "lib/io/platform/files.h"
+#include "lib/io/db/rehearse.h"
 
 #define CLONE_PASSWORD_ENV "LOCKSTEP_DB_CLONE_PASSWORD"
+
+struct db_rehearsal {
+    struct db_call call; /* first: the act's shell is the call */
+    const char *to;
+    bool keep, one_way;
+    struct database_ref clone_ref;
+    struct secret clone_password;
+    struct database_ref live;
+    struct rehearse_options options;
+    struct rehearsal *rehearsal; /* while there is a clone */
+    const char *clone;           /* its place */
+    uint64_t bytes;
+    int64_t clone_ms;
+    int64_t at; /* Unix milliseconds when it began */
+    struct db_way way;
+    struct rehearse_report report;
+    const char *no_way_back; /* the file that has no script for it; NULL */
+};
 
 /* ---- options ---- */
 
@@ -44,26 +62,6 @@ static int read_clone_url(struct db_rehearsal *r, struct error *e)
     return 0;
 }
 
-static bool read_bytes(const char *text, uint64_t *ret)
-{
-    static const char *const units[] = {"", "kB", "MB", "GB", "TB"};
-    size_t digits = strspn(text, "0123456789");
-    char number[24] = "";
-    uint64_t factor = 1;
-    if (digits == 0 || digits >= sizeof(number)) {
-        return false;
-    }
-    memcpy(number, text, digits);
-    for (size_t i = 0; i < ARRAY_SIZE(units); i++, factor *= 1000) {
-        if (str_equal(text + digits, units[i])) {
-            bool good = str_to_u64(number, UINT64_MAX / factor, ret);
-            *ret *= factor;
-            return good && *ret > 0;
-        }
-    }
-    return false;
-}
-
 static int read_options(struct db_rehearsal *r, struct error *e)
 {
     const struct args *args = &r->call.c->args;
@@ -71,9 +69,11 @@ static int read_options(struct db_rehearsal *r, struct error *e)
     r->to = args_text(args, "to");
     r->keep = args_flag(args, "keep");
     r->one_way = args_flag(args, "one-way");
-    r->options.live = &r->call.ref;
+    r->live = r->call.ref;
+    r->options.live = &r->live;
     r->options.format = (int)r->call.format->kind;
-    if (rows != NULL && !read_bytes(rows, &r->options.rows_bytes_max)) {
+    r->options.clone_key = "--clone-url";
+    if (rows != NULL && !rehearsal_read_bytes(rows, &r->options.rows_bytes_max)) {
         return error_set(e, E_INVALID, "--rows-up-to wants a size like 500MB or 2GB, not \"%s\"",
                          rows);
     }
@@ -162,8 +162,8 @@ static int work(struct db_rehearsal *r, struct error *e)
     if (rc < 0) {
         return rc;
     }
-    struct database_ref live = call->ref;
-    r->options.live = &live;
+    r->live = call->ref;
+    r->options.live = &r->live;
     call->act.progress = progress;
     progress_show(&call->progress, "making the clone");
     rc = rehearse_begin(&call->act, &r->options, &r->rehearsal, e);
@@ -186,15 +186,6 @@ static int work(struct db_rehearsal *r, struct error *e)
 
 /* ---- afterwards ---- */
 
-static int write_report(const char *path, const json_t *json, struct error *e)
-{
-    char *text = json_dumps(json, JSON_INDENT(2));
-    int rc = text == NULL ? error_set(e, E_INVALID, "the report holds what is no text")
-                          : file_write(path, text, strlen(text), 0644, e);
-    free(text);
-    return rc;
-}
-
 static int status_of(const struct db_rehearsal *r, int rc)
 {
     if (rc == 0) {
@@ -204,28 +195,47 @@ static int status_of(const struct db_rehearsal *r, int rc)
     return rc == E_UNKNOWN || rc == E_CONFLICT ? CLI_FAILED : db_status_of(rc);
 }
 
+static json_t *report_json(struct db_rehearsal *r, int rc, const struct error *e)
+{
+    const struct rehearse_telling telling = {.options = &r->options,
+                                             .report = &r->report,
+                                             .count = r->way.count,
+                                             .down = r->way.down,
+                                             .one_way = r->one_way,
+                                             .kept = r->keep,
+                                             .no_way_back = r->no_way_back,
+                                             .clone = r->clone,
+                                             .bytes = r->bytes,
+                                             .clone_ms = r->clone_ms,
+                                             .rc = rc,
+                                             .error = e};
+    json_t *json = rehearse_json(&telling);
+    rehearsal_set_at(r->call.arena, json, r->at);
+    return json;
+}
+
 static int report(struct db_rehearsal *r, int rc, struct error *e)
 {
     struct context *c = r->call.c;
     const char *path = args_text(&c->args, "output");
-    json_t *json = db_rehearsal_json(r, rc, e);
+    json_t *json = report_json(r, rc, e);
     int status = status_of(r, rc);
     struct error second = {0};
     if (rc < 0) {
         say_error(e);
     }
-    if (path != NULL && write_report(path, json, &second) < 0) {
+    if (path != NULL && rehearsal_write(path, json, &second) < 0) {
         status = status == CLI_DONE ? CLI_FAILED : status;
         say_error(&second);
     }
     if (c->json) {
         print_json(json);
-    } else {
-        json_decref(json);
-        if (rc == 0 || r->clone != NULL) {
-            db_rehearsal_print(r);
-        }
+        return status;
     }
+    if (rc == 0 || r->clone != NULL) {
+        rehearsal_print(r->call.arena, json);
+    }
+    json_decref(json);
     return status;
 }
 

@@ -18,6 +18,28 @@ struct asking {
     struct planned *planned;
 };
 
+/* The newest of the rehearsals gives the words. */
+static struct known_durations known_of(struct arena *arena, const Lockstep__V1__PlanReply *reply)
+{
+    struct known_duration *items =
+        ARENA_ARRAY(arena, reply->n_rehearsed + 1, struct known_duration);
+    int64_t at_ms = 0;
+    int64_t bytes = 0;
+    for (size_t i = 0; i < reply->n_rehearsed; i++) {
+        const Lockstep__V1__Rehearsed *one = reply->rehearsed[i];
+        items[i] = (struct known_duration){.database = arena_strdup(arena, one->database),
+                                           .sha256 = arena_strdup(arena, one->sha256),
+                                           .ms = one->ms};
+        bytes = one->at_ms > at_ms ? one->bytes : bytes;
+        at_ms = MAX(at_ms, one->at_ms);
+    }
+    return (struct known_durations){
+        .items = items,
+        .count = reply->n_rehearsed,
+        .source = arena_printf(arena, "rehearsed %s on %s", time_text(arena, at_ms),
+                               str_bytes(arena, (uint64_t)MAX(bytes, 0)))};
+}
+
 static void seen(void *context, const ProtobufCMessage *message)
 {
     struct asking *a = context;
@@ -34,7 +56,8 @@ static void seen(void *context, const ProtobufCMessage *message)
         *a->planned = (struct planned){.plan = {(const uint8_t *)plan, reply->plan.len},
                                        .id = arena_strdup(a->arena, reply->id),
                                        .quarantine = arena_strdup(a->arena, reply->quarantine),
-                                       .nothing_to_do = reply->nothing_to_do};
+                                       .nothing_to_do = reply->nothing_to_do,
+                                       .known = known_of(a->arena, reply)};
     }
 }
 
@@ -59,8 +82,7 @@ int planned_ask(struct context *c, struct remote *r, const Lockstep__V1__PlanReq
     return CLI_DONE;
 }
 
-int planned_print(struct context *c, const struct planned *planned,
-                  const struct known_durations *known)
+int planned_print(struct context *c, const struct planned *planned)
 {
     struct error e = {0};
     struct plan plan = {0};
@@ -76,7 +98,8 @@ int planned_print(struct context *c, const struct planned *planned,
     }
     struct buf out;
     buf_init(&out, c->arena, PLAN_BYTES_MAX);
-    plan_render(&plan, planned->id, terminal_columns(PIPE_COLUMNS), known, c->arena, &out);
+    plan_render(&plan, planned->id, terminal_columns(PIPE_COLUMNS), &planned->known, c->arena,
+                &out);
     fputs(buf_text(&out), stdout);
     if (!str_empty(planned->quarantine)) {
         printf("in quarantine: %s; apply wants --despite REASON\n", planned->quarantine);

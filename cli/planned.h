@@ -7,9 +7,8 @@
 #include "cli/remote.h"
 #include "cli/verb.h"
 #include "lib/base/buf.h"
+#include "lib/plan/durations.h"
 #include "proto/operator.pb-c.h"
-
-struct known_durations;
 
 struct planned {
     struct bytes plan; /* canonical JSON, in the arena */
@@ -17,13 +16,13 @@ struct planned {
     const char
         *quarantine; /* what it tries has failed: which run, when and where; "": it has not */
     bool nothing_to_do;
+    struct known_durations known; /* what rehearsals of this cluster took; for the words alone */
 };
 
 /* Shows the progress and says the complaints. 0, or an enum cli_exit. */
 int planned_ask(struct context *c, struct remote *r, const Lockstep__V1__PlanRequest *request,
                 struct planned *ret);
-/* In words, for people; `known` (NULL: nothing) for the times in them. 0, or an enum cli_exit. */
-int planned_print(struct context *c, const struct planned *planned,
-                  const struct known_durations *known);
+/* In words, for people. 0, or an enum cli_exit. */
+int planned_print(struct context *c, const struct planned *planned);
 
 #endif

@@ -34,10 +34,10 @@ const struct verb verb_db_rehearse = {
         "\n"
         "Ends with 1 when a migration failed, with 6 when something was not restored.\n"
         "\n"
-        "--json: {database, format, direction, state, at, clone: {name, bytes, ms},\n"
-        "migrations: [{id, up: {file, sha256, state, ms, locks: [{table, mode}],\n"
+        "--json: {database, format, direction, state, at, clone: {name, bytes, ms, kept},\n"
+        "migrations: [{id, up: {file, sha256, state, ms, locks: [{table, mode, stops_writers}],\n"
         "rewritten: [{table, bytes}]}, down: the same, not_restored}], not_compared,\n"
-        "not_measured, ms: {up, down}, error}\n",
+        "not_measured, ms: {up, down}, one_way, no_way_back, error}\n",
     .example =
         "  lockstep db rehearse --url postgres://mm@db1/chat --format morph --dir migrations\n",
     .options = rehearse_options,

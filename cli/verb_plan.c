@@ -1,5 +1,4 @@
 /* Owns `plan`: the way to the wanted version, shown before anything runs. */
-#include "cli/db_expect.h"
 #include "cli/output.h"
 #include "cli/planned.h"
 #include "cli/remote.h"
@@ -25,13 +24,7 @@ static int show(struct context *c, const struct planned *planned)
         }
         return CLI_DONE;
     }
-    struct known_durations known = {0};
-    const char *rehearsal = args_text(&c->args, "rehearsal");
-    if (rehearsal != NULL && db_expect_durations(c->arena, rehearsal, &known, &e) < 0) {
-        say_error(&e);
-        return CLI_FAILED;
-    }
-    return planned_print(c, planned, rehearsal != NULL ? &known : NULL);
+    return planned_print(c, planned);
 }
 
 static int ask(struct context *c, struct remote *r, const struct subject *subject)
@@ -70,24 +63,25 @@ static int plan(struct context *c)
 static const struct option_spec plan_options[] = {
     {"to", 0, "VERSION", "another version than the file's"},
     {"output", 'o', "FILE", "write the plan there, for `lockstep apply FILE`"},
-    {"rehearsal", 0, "FILE", "how long each migration took in a rehearsal, and so the run"},
 };
 
 const struct verb verb_plan = {
     .name = "plan",
-    .usage = "CLUSTER.yaml [--to VERSION] [-o FILE] [--rehearsal FILE]",
+    .usage = "CLUSTER.yaml [--to VERSION] [-o FILE]",
     .summary = "show the way from what runs to what is wanted",
-    .about = "Asks the nodes and databases what they run, and prints the steps to the version that "
-             "the file\n"
-             "says; nothing is changed. Instead of a file, the name of a cluster that the "
-             "controller holds.\n"
-             "The plan is canonical JSON; its id is the SHA-256 of it.\n"
-             "\n"
-             "--rehearsal: a report of `lockstep db rehearse -o FILE`. Its times stand beside the "
-             "migrations and\n"
-             "in the first line, by the digest of each script; they are no part of the plan.\n"
-             "\n"
-             "--json: that JSON, as `-o` writes it.\n",
+    .about =
+        "Asks the nodes and databases what they run, and prints the steps to the version that "
+        "the file\n"
+        "says; nothing is changed. Instead of a file, the name of a cluster that the "
+        "controller holds.\n"
+        "The plan is canonical JSON; its id is the SHA-256 of it.\n"
+        "\n"
+        "What was rehearsed on this cluster (`lockstep rehearse --database`) says how long it "
+        "took: the times stand\n"
+        "beside the migrations and in the first line, by the digest of each script; they are no "
+        "part of the plan.\n"
+        "\n"
+        "--json: that JSON, as `-o` writes it.\n",
     .example =
         "  lockstep plan chat-prod.yaml\n"
         "  lockstep plan chat-prod.yaml --to 7.8.15 -o down.json && lockstep apply down.json\n",

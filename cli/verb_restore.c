@@ -3,7 +3,6 @@
  * asks, and applies that plan and no other.
  */
 #include <stdio.h>
-#include <string.h>
 
 #include "cli/applying.h"
 #include "cli/output.h"
@@ -15,25 +14,6 @@
 #include "lib/io/platform/files.h"
 
 #define ANSWER_BYTES 16
-
-/* "main,billing" as two texts. */
-static size_t split(struct arena *arena, const char *text, char ***ret)
-{
-    size_t most = 1;
-    for (const char *p = text; *p != '\0'; p++) {
-        most += *p == ',' ? 1 : 0;
-    }
-    size_t count = 0;
-    *ret = ARENA_ARRAY(arena, most, char *);
-    while (*text != '\0') {
-        size_t len = strcspn(text, ",");
-        if (len > 0) {
-            (*ret)[count++] = arena_strndup(arena, text, len);
-        }
-        text += len + (text[len] == ',' ? 1 : 0);
-    }
-    return count;
-}
 
 /* On a terminal a person answers; anywhere else --yes does. */
 static bool confirmed(struct context *c)
@@ -66,7 +46,7 @@ static int show_and_apply(struct context *c, struct remote *r, const struct plan
         return CLI_FAILED;
     }
     if (!c->json) {
-        int status = planned_print(c, planned, NULL);
+        int status = planned_print(c, planned);
         if (status != CLI_DONE) {
             return status;
         }
@@ -95,7 +75,7 @@ static int restore(struct context *c)
     request.restore_run = (char *)args_operand(&c->args, 0);
     request.to = to != NULL ? (char *)to : "";
     if (databases != NULL) {
-        request.n_databases = split(c->arena, databases, &request.databases);
+        request.n_databases = args_list(c->arena, databases, &request.databases);
     }
     int status = remote_open(c, &r);
     if (status == 0) {

@@ -28,6 +28,7 @@ struct sessions;
 struct runs;
 struct rollback;
 struct post;
+struct rehearsal_call;
 
 struct controller {
     uv_loop_t loop;
@@ -42,8 +43,9 @@ struct controller {
     struct journal *journal;
     struct sessions *sessions;
     struct runs *runs;
-    struct rollback *rollbacks; /* runs that ended and are to be taken back */
-    struct post *posts;         /* events that webhooks have not been told yet */
+    struct rollback *rollbacks;        /* runs that ended and are to be taken back */
+    struct post *posts;                /* events that webhooks have not been told yet */
+    struct rehearsal_call *rehearsals; /* under way */
     struct rpc_server *server;
     bool stopping; /* what places say is not heard any more: the next life asks again */
     int status;    /* of the program, once it stops */

@@ -24,6 +24,10 @@ void operator_plan(struct rpc_call *call, struct bytes message);
 void operator_apply(struct rpc_call *call, struct bytes message);
 void operator_planning_closed(struct rpc_call *call, enum rpc_status status, const char *message);
 
+/* operator_rehearse.c: rehearsals on clones */
+void operator_rehearse(struct rpc_call *call, struct bytes message);
+void operator_rehearse_closed(struct rpc_call *call, enum rpc_status status, const char *message);
+
 /* operator_runs.c: runs */
 /* A run's id, or the newest run of the cluster of that name; in the arena. */
 int operator_find_run(struct controller *c, struct arena *arena, const char *run,

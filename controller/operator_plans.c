@@ -8,7 +8,9 @@
 #include "controller/operator.h"
 #include "controller/planning.h"
 #include "controller/quarantine.h"
+#include "controller/rehearsals.h"
 #include "controller/runs.h"
+#include "controller/subject.h"
 #include "lib/base/str.h"
 #include "lib/io/platform/digest.h"
 #include "lib/wire/pack.h"
@@ -75,6 +77,27 @@ static int keep_plan(struct job *job, const struct planning_result *result, stru
     return r;
 }
 
+/* What is known of the plan's scripts: for who shows the plan, and no part of it. */
+static int add_rehearsed(struct job *job, const struct plan *plan, Lockstep__V1__PlanReply *reply,
+                         struct error *e)
+{
+    struct stored_rehearsed *known = NULL;
+    size_t count = 0;
+    int r = rehearsals_known(reply_controller(job->call), &job->arena, plan, &known, &count, e);
+    reply->rehearsed = ARENA_ARRAY(&job->arena, count + 1, Lockstep__V1__Rehearsed *);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        Lockstep__V1__Rehearsed *one = ARENA_NEW(&job->arena, Lockstep__V1__Rehearsed);
+        lockstep__v1__rehearsed__init(one);
+        one->database = (char *)known[i].database;
+        one->sha256 = (char *)known[i].sha256;
+        one->ms = known[i].ms;
+        one->at_ms = known[i].at_ms;
+        one->bytes = known[i].bytes;
+        reply->rehearsed[reply->n_rehearsed++] = one;
+    }
+    return r;
+}
+
 static void planned(void *context, const struct planning_result *result)
 {
     struct job *job = context;
@@ -95,6 +118,7 @@ static void planned(void *context, const struct planning_result *result)
                   : quarantine_words(reply_controller(call), &job->arena, result->plan, &quarantine,
                                      &e);
         reply.quarantine = quarantine != NULL ? (char *)quarantine : "";
+        r = r < 0 ? r : add_rehearsed(job, result->plan, &reply, &e);
     }
     if (r < 0) {
         rpc_call_finish_error(call, &e);
@@ -239,56 +263,6 @@ static struct job *new_job(struct rpc_call *call, bool apply)
     return job;
 }
 
-/* The bundle of a request, or of the newest revision of the cluster that it names. */
-static int find_bundle(struct job *job, const Lockstep__V1__Bundle *bundle, const char *cluster,
-                       struct error *e)
-{
-    struct stored_revision revision = {0};
-    if (bundle != NULL && bundle->n_files > 0) {
-        job->bundle = bundle;
-        return 0;
-    }
-    if (str_empty(cluster)) {
-        return error_set(e, E_INVALID, "there is neither a file nor a cluster's name");
-    }
-    int r =
-        store_revision(reply_controller(job->call)->store, &job->arena, cluster, 0, &revision, e);
-    if (r == 0) {
-        job->bundle = REPLY_REQUEST(Bundle, bundle, &job->arena, revision.bundle, e);
-    }
-    return job->bundle != NULL ? 0 : e->code;
-}
-
-/* A plan file: it must be one that this controller made, byte for byte. */
-static int find_plan(struct job *job, ProtobufCBinaryData json, struct error *e)
-{
-    char id[DIGEST_HEX_BYTES];
-    digest_bytes_hex(json.data, json.len, id);
-    struct bytes kept = {0};
-    struct bytes bundle = {0};
-    int r = store_plan(reply_controller(job->call)->store, &job->arena, id, &kept, &bundle, e);
-    if (r == E_NOT_FOUND) {
-        return error_set(e, E_NOT_FOUND,
-                         "this plan (%.8s) was not made by this controller, or was edited since: "
-                         "what was proved "
-                         "holds for the plan that was made. Make one with `lockstep plan -o FILE`",
-                         id);
-    }
-    if (r == 0) {
-        r = plan_from_json(&job->arena, (const char *)kept.data, kept.len, &job->plan, e);
-    }
-    if (r == 0 && job->plan.part != PLAN_WHOLE) {
-        return error_set(
-            e, E_INVALID,
-            "that is the plan of a `lockstep stage`: give the one that it was made from");
-    }
-    if (r == 0) {
-        job->bundle = REPLY_REQUEST(Bundle, bundle, &job->arena, bundle, e);
-        job->plan_id = arena_strdup(&job->arena, id);
-    }
-    return job->bundle != NULL ? r : e->code;
-}
-
 static void start(struct job *job, const char *to)
 {
     const struct planning_request request = {.bundle = job->bundle,
@@ -317,7 +291,7 @@ static int find_restore(struct job *job, const Lockstep__V1__PlanRequest *reques
     int r = operator_find_run(c, &job->arena, request->restore_run, NULL, &job->restore_run, e);
     r = r < 0 ? r : store_run(c->store, &job->arena, job->restore_run, &run, e);
     job->databases = (struct strings){(const char **)request->databases, request->n_databases};
-    return r < 0 ? r : find_bundle(job, NULL, run.cluster, e);
+    return r < 0 ? r : subject_bundle(c, &job->arena, NULL, run.cluster, &job->bundle, e);
 }
 
 /* A viewer plans what is kept here. A bundle brings commands, addresses and places of secrets of its own, which the nodes
@@ -334,9 +308,11 @@ void operator_plan(struct rpc_call *call, struct bytes message)
     if (request != NULL && request->bundle != NULL && !reply_allowed(call, ROLE_OPERATOR)) {
         arena_deinit(&job->arena);
         free(job);
-    } else if (request == NULL || (str_empty(request->restore_run)
-                                       ? find_bundle(job, request->bundle, request->cluster, &e)
-                                       : find_restore(job, request, &e)) < 0) {
+    } else if (request == NULL ||
+               (str_empty(request->restore_run)
+                    ? subject_bundle(reply_controller(call), &job->arena, request->bundle,
+                                     request->cluster, &job->bundle, &e)
+                    : find_restore(job, request, &e)) < 0) {
         refuse(job, &e);
     } else {
         start(job, request->to);
@@ -352,11 +328,16 @@ void operator_apply(struct rpc_call *call, struct bytes message)
     struct job *job = new_job(call, true);
     const Lockstep__V1__ApplyRequest *request =
         REPLY_REQUEST(ApplyRequest, apply_request, &job->arena, message, &e);
+    struct subject subject = {0};
     int r = request == NULL ? e.code : 0;
     if (r == 0 && request->plan.len > 0) {
-        r = find_plan(job, request->plan, &e);
+        r = subject_plan(reply_controller(call), &job->arena, request->plan, &subject, &e);
+        job->bundle = subject.bundle;
+        job->plan_id = subject.plan_id;
+        job->plan = subject.plan;
     } else if (r == 0) {
-        r = find_bundle(job, request->bundle, request->cluster, &e);
+        r = subject_bundle(reply_controller(call), &job->arena, request->bundle, request->cluster,
+                           &job->bundle, &e);
     }
     if (r == 0 && strlen(request->despite) > LIMIT_DESPITE_BYTES) {
         r = error_set(&e, E_LIMIT, "--despite may have %d bytes: say it shorter",

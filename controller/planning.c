@@ -27,7 +27,7 @@ struct planning {
     const char *to;
     struct backups restores;
     const struct plan *same_as;
-    bool observe_only, rolls_back;
+    bool observe_only, rolls_back, knows_releases;
     struct inventory inventory;
     const char *state_name;
     size_t unanswered;
@@ -431,7 +431,7 @@ static void all_answered(struct planning *p)
     }
     if (p->observe_only || p->forgotten) {
         end(p);
-    } else if (p->same_as != NULL) {
+    } else if (p->same_as != NULL && !p->knows_releases) {
         compile(p); /* what it needs of the releases is kept since it was made */
     } else {
         if (past_done(p->controller, &p->arena, p->spec.cluster->name, &p->inventory, &e) < 0) {
@@ -644,6 +644,7 @@ struct planning *planning_start(struct controller *c, const struct planning_requ
     p->to = str_empty(request->to) ? NULL : arena_strdup(&p->arena, request->to);
     p->same_as = request->same_as;
     p->observe_only = request->observe_only;
+    p->knows_releases = request->knows_releases;
     p->rolls_back = request->rolls_back;
     p->digest = bundle_digest(&p->arena, request->bundle);
     if (bundle_read(&p->arena, request->bundle, &p->spec, &p->complaints) == 0 &&

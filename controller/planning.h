@@ -17,6 +17,8 @@ struct planning_request {
     const char *to;                     /* NULL or "": the cluster's version */
     const struct plan
         *same_as; /* borrowed until the end; NULL: just plan. Else: the differences to this plan */
+    bool
+        knows_releases; /* same_as: the result's inventory has the releases on the way all the same */
     bool observe_only; /* for status: no plan */
     bool rolls_back;   /* it follows a run by itself: then a failure only pauses */
     const char *

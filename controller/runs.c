@@ -10,6 +10,7 @@
 
 #include "controller/notify.h"
 #include "controller/quarantine.h"
+#include "controller/rehearsals.h"
 #include "controller/rollback.h"
 #include "controller/run.h"
 #include "controller/sessions.h"
@@ -436,6 +437,7 @@ int runs_start(struct controller *c, struct arena *arena, const struct run_start
     run->next = c->runs->first;
     c->runs->first = run;
     *ret_run = stored.run;
+    rehearsals_stop(c, run->cluster, run->id);
     log_line(PROGRAM, "run %s of %s begins: %s -> %s, by %s", run->id, run->cluster,
              plan.from != NULL ? plan.from : "nothing", plan.to, start->who);
     tell_places(run);

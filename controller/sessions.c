@@ -17,6 +17,7 @@
 
 #define HEARTBEAT_MS   5000
 #define OBSERVATION_MS 25000
+#define CLEARING_MS    100000 /* after a deadline of its own the place clears up (job.h) */
 
 struct session {
     struct session *next; /* owned by sessions->first */
@@ -39,6 +40,8 @@ struct pending {
     uint64_t id;
     char *place; /* owned */
     observed_function *answer;
+    observing_function *progress;
+    int64_t within_ms;
     void *context;
     uv_timer_t late;
 };
@@ -61,15 +64,20 @@ static void free_pending(uv_handle_t *handle)
     free(p);
 }
 
-static void answer(struct pending *p, const struct outcome *outcome)
+static void take_out(struct pending *p)
 {
     struct pending **link = &p->controller->sessions->pending;
     while (*link != p) {
         link = &(*link)->next;
     }
     *link = p->next;
-    p->answer(p->context, outcome);
     uv_close((uv_handle_t *)&p->late, free_pending);
+}
+
+static void answer(struct pending *p, const struct outcome *outcome)
+{
+    take_out(p);
+    p->answer(p->context, outcome);
 }
 
 static void answer_with_words(struct pending *p, const char *message)
@@ -86,16 +94,17 @@ static void observation_late(uv_timer_t *timer)
     arena_init(&arena);
     bool connected = sessions_connected(p->controller, p->place);
     answer_with_words(
-        p, connected ? arena_printf(&arena, "%s did not answer within %d s", p->place,
-                                    OBSERVATION_MS / 1000)
+        p, connected ? arena_printf(&arena, "%s did not answer within %s", p->place,
+                                    str_duration(&arena, p->within_ms))
                      : arena_printf(&arena, "%s is not connected: is its lockstep-agent running?",
                                     p->place));
     arena_deinit(&arena);
 }
 
-void sessions_observe(struct controller *c, const struct observation *what,
-                      observed_function *answered, void *context)
+uint64_t sessions_observe(struct controller *c, const struct observation *what,
+                          observed_function *answered, void *context)
 {
+    int64_t within_ms = what->within_ms > 0 ? what->within_ms + CLEARING_MS : OBSERVATION_MS;
     struct pending *p = calloc(1, sizeof(*p));
     assert(p != NULL);
     *p = (struct pending){.next = c->sessions->pending,
@@ -103,6 +112,8 @@ void sessions_observe(struct controller *c, const struct observation *what,
                           .id = ++c->sessions->next_observation,
                           .place = strdup(what->place),
                           .answer = answered,
+                          .progress = what->progress,
+                          .within_ms = within_ms,
                           .context = context};
     c->sessions->pending = p;
     const struct wire_order order = {
@@ -110,20 +121,52 @@ void sessions_observe(struct controller *c, const struct observation *what,
         .id = p->id,
         .action = {.data = (const uint8_t *)what->action, .len = strlen(what->action)},
         .cluster = what->cluster,
-        .state_name = what->state_name};
+        .state_name = what->state_name,
+        .left_ms = what->within_ms};
     bool sent = sessions_send(c, what->place, &order);
     uv_timer_init(&c->loop, &p->late);
     p->late.data = p;
-    uv_timer_start(&p->late, observation_late, sent ? OBSERVATION_MS : 0, 0);
+    uv_timer_start(&p->late, observation_late, sent ? (uint64_t)within_ms : 0, 0);
+    return p->id;
+}
+
+void sessions_unobserve(struct controller *c, uint64_t id)
+{
+    struct pending *p = c->sessions->pending;
+    while (p != NULL && p->id != id) {
+        p = p->next;
+    }
+    if (p != NULL) {
+        const struct wire_order order = {.type = WIRE_ORDER_UNOBSERVE, .id = id};
+        sessions_send(c, p->place, &order);
+        take_out(p);
+    }
+}
+
+static struct pending *find_pending(struct controller *c, const char *place, uint64_t id)
+{
+    struct pending *p = c->sessions->pending;
+    while (p != NULL && (p->id != id || !str_equal(p->place, place))) {
+        p = p->next;
+    }
+    return p;
 }
 
 static void take_observed(struct controller *c, const char *place, const struct wire_report *report)
 {
-    for (struct pending *p = c->sessions->pending; p != NULL; p = p->next) {
-        if (p->id == report->id && str_equal(p->place, place)) {
-            answer(p, &report->outcome);
-            return;
-        }
+    struct pending *p = find_pending(c, place, report->id);
+    if (p != NULL) {
+        answer(p, &report->outcome);
+    }
+}
+
+static void take_progress(struct controller *c, const char *place, const struct wire_report *report)
+{
+    struct pending *p = report->id != 0 ? find_pending(c, place, report->id) : NULL;
+    if (p != NULL && p->progress != NULL) {
+        p->progress(p->context, report->done, report->total, report->text);
+    } else if (report->id == 0) {
+        runs_progress(c, place, report);
     }
 }
 
@@ -149,7 +192,7 @@ static void take_report(struct controller *c, const char *place, const struct wi
         runs_ended(c, place, report);
         break;
     case WIRE_REPORT_PROGRESS:
-        runs_progress(c, place, report);
+        take_progress(c, place, report);
         break;
     case WIRE_REPORT_OBSERVED:
         take_observed(c, place, report);

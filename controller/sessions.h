@@ -25,14 +25,20 @@ void sessions_forget_run(struct controller *c, const char *run);
 /* Asks a place to look. `answer` comes exactly once, never from inside this call; a place that is
  * not connected or does not answer in time gives a FAILED outcome. `action` is canonical JSON. */
 typedef void observed_function(void *context, const struct outcome *outcome);
+typedef void observing_function(void *context, uint64_t done, uint64_t total, const char *text);
 struct observation {
     const char *place;
     const char *action;
     const char *cluster;
     const char *state_name;
+    int64_t within_ms;            /* 0: as long as a look takes */
+    observing_function *progress; /* NULL: not told */
 };
-void sessions_observe(struct controller *c, const struct observation *what,
-                      observed_function *answer, void *context);
+/* A number for sessions_unobserve(). */
+uint64_t sessions_observe(struct controller *c, const struct observation *what,
+                          observed_function *answer, void *context);
+/* Nobody waits for it any more: no answer comes, and the place ends what it does for it. */
+void sessions_unobserve(struct controller *c, uint64_t id);
 
 /* For agent_api.c: the life of a stream. */
 void sessions_message(struct controller *c, struct rpc_call *call, struct bytes message);

@@ -40,11 +40,12 @@
 #define LIMIT_CHUNK_BYTES        (256 * 1024)       /* one range of an artifact */
 #define LIMIT_RECORD_BYTES       (1024 * 1024)      /* one journal record */
 #define LIMIT_ACTION_BYTES       (512 * 1024)       /* one action as JSON */
-#define LIMIT_FACTS_BYTES        (256 * 1024)       /* what an observation finds, as JSON */
-#define LIMIT_AGENT_INSTRUCTIONS 64                 /* under way at once on one place */
-#define LIMIT_AGENT_OUTCOMES     4096               /* remembered by one place */
-#define LIMIT_AGENT_RUNS_OVER    4                  /* … of runs that are over */
-#define LIMIT_EFFECTS            64                 /* one call of a machine; then "more" */
+#define LIMIT_FACTS_BYTES        (256 * 1024) /* what a step finds, as JSON: it is journalled */
+#define LIMIT_OBSERVED_BYTES     (8 * 1024 * 1024) /* what an observation is asked, or finds */
+#define LIMIT_AGENT_INSTRUCTIONS 64                /* under way at once on one place */
+#define LIMIT_AGENT_OUTCOMES     4096              /* remembered by one place */
+#define LIMIT_AGENT_RUNS_OVER    4                 /* … of runs that are over */
+#define LIMIT_EFFECTS            64                /* one call of a machine; then "more" */
 
 /* Work. */
 #define LIMIT_ATTEMPTS        16
@@ -65,6 +66,9 @@ static_assert(LIMIT_ACTION_BYTES + LIMIT_TEXT_BYTES < LIMIT_RECORD_BYTES,
               "an instruction fits a record");
 static_assert(LIMIT_FACTS_BYTES + LIMIT_LOG_TAIL_BYTES + LIMIT_TEXT_BYTES < LIMIT_RECORD_BYTES,
               "an outcome with its facts fits a record");
+static_assert(LIMIT_OBSERVED_BYTES / LIMIT_MIGRATIONS >= 3 * LIMIT_NAME_BYTES,
+              "the ledger of as many migrations as there may be can be observed");
+static_assert(2 * LIMIT_OBSERVED_BYTES < LIMIT_FRAME_BYTES, "an observation travels in one frame");
 static_assert(LIMIT_TEXT_BYTES < LIMIT_SPEC_BYTES, "a scalar is part of a file");
 static_assert(LIMIT_AGENT_INSTRUCTIONS <= LIMIT_AGENT_OUTCOMES, "what runs will be remembered");
 

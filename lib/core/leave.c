@@ -34,6 +34,7 @@ static bool moves_database(const struct plan_step *step)
     case ACTION_DB_DRIFT:
     case ACTION_DB_WRITERS:
     case ACTION_DB_CHECK:
+    case ACTION_DB_REHEARSE:
     case ACTION_DB_OBSERVE:
         return false;
     }

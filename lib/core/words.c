@@ -269,6 +269,7 @@ static const char *never_skipped(const struct plan_step *step)
     case ACTION_DB_BACKUP:
     case ACTION_DB_DRIFT:
     case ACTION_DB_CHECK:
+    case ACTION_DB_REHEARSE:
     case ACTION_DB_OBSERVE:
         return NULL;
     }

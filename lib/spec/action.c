@@ -530,6 +530,7 @@ static const struct field action_fields[] = {
     ACTION_FIELD(db_drift, db_drift_shape),
     ACTION_FIELD(db_writers, db_writers_shape),
     ACTION_FIELD(db_check, db_check_shape),
+    ACTION_FIELD(db_rehearse, db_rehearse_shape),
     ACTION_FIELD(db_observe, db_observe_shape),
 };
 static_assert(ARRAY_SIZE(action_fields) == ACTION_DB_OBSERVE, "one field for each kind of action");
@@ -574,6 +575,7 @@ const char *action_kind_name(enum action_kind kind)
         [ACTION_DB_DRIFT] = "db-drift",
         [ACTION_DB_WRITERS] = "db-writers",
         [ACTION_DB_CHECK] = "db-check",
+        [ACTION_DB_REHEARSE] = "db-rehearse",
         [ACTION_DB_OBSERVE] = "db-observe",
     };
     assert((size_t)kind < ARRAY_SIZE(names));

@@ -303,6 +303,17 @@ struct follow_action { /* out-of-band work: a command is started, and a query te
     int64_t stall_ms;       /* 10m without a step nearer is a failure */
     int64_t within_ms;      /* 24h */
 };
+struct
+    db_rehearse_action { /* migrations there and back, on a clone that goes again; the database is only read */
+    struct database_ref database;
+    struct database_ref *clone; /* an empty database for it; NULL: a new one beside the database */
+    int format;
+    bool down;               /* the way there goes down */
+    struct list there;       /* of struct migration_item, in the order in which they run */
+    struct list back;        /* … the last of `there` first; it may end earlier: */
+    const char *no_way_back; /* at this file, which has none; NULL */
+    int64_t rows_bytes_max;  /* larger tables are counted, not compared; 0: the default */
+};
 struct db_observe_action {
     struct database_ref database;
     int format;
@@ -336,6 +347,7 @@ struct action {
     struct db_drift_action *db_drift;
     struct db_writers_action *db_writers;
     struct db_check_action *db_check;
+    struct db_rehearse_action *db_rehearse;
     struct db_observe_action *db_observe;
 };
 
@@ -365,6 +377,7 @@ enum action_kind {
     ACTION_DB_DRIFT,
     ACTION_DB_WRITERS,
     ACTION_DB_CHECK,
+    ACTION_DB_REHEARSE,
     ACTION_DB_OBSERVE,
 };
 

@@ -92,6 +92,12 @@ static const struct field migration_item_fields[] = {
 static const struct shape migration_item_shape =
     SHAPE("migration", migration_item, migration_item_fields);
 
+#define ITEMS_FIELD(struct_, member_)                                                              \
+    {                                                                                              \
+        .key = #member_, .type = SHAPE_LIST, .offset = offsetof(struct struct_, member_),          \
+        .shape = &migration_item_shape, .max = LIMIT_MIGRATIONS                                    \
+    }
+
 static const struct field db_lock_fields[] = {
     DATABASE_FIELD(db_lock_action),
     FORMAT_FIELD(db_lock_action),
@@ -109,11 +115,7 @@ static const struct field db_migrate_fields[] = {
     DATABASE_FIELD(db_migrate_action),
     FORMAT_FIELD(db_migrate_action),
     {.key = "down", .type = SHAPE_BOOL, .offset = offsetof(struct db_migrate_action, down)},
-    {.key = "items",
-     .type = SHAPE_LIST,
-     .offset = offsetof(struct db_migrate_action, items),
-     .shape = &migration_item_shape,
-     .max = LIMIT_MIGRATIONS},
+    ITEMS_FIELD(db_migrate_action, items),
 };
 const struct shape db_migrate_shape = SHAPE("db_migrate", db_migrate_action, db_migrate_fields);
 
@@ -317,6 +319,25 @@ static const struct field do_follow_fields[] = {
 const struct shape do_follow_shape =
     SHAPE("follow", follow_action, do_follow_fields,
           .help = "Start a command and follow its progress in the database to its end.");
+
+static const struct field db_rehearse_fields[] = {
+    DATABASE_FIELD(db_rehearse_action),
+    {.key = "clone",
+     .type = SHAPE_OBJECT,
+     .offset = offsetof(struct db_rehearse_action, clone),
+     .shape = &database_ref_shape},
+    FORMAT_FIELD(db_rehearse_action),
+    {.key = "down", .type = SHAPE_BOOL, .offset = offsetof(struct db_rehearse_action, down)},
+    ITEMS_FIELD(db_rehearse_action, there),
+    ITEMS_FIELD(db_rehearse_action, back),
+    {.key = "no_way_back",
+     .type = SHAPE_STRING,
+     .offset = offsetof(struct db_rehearse_action, no_way_back)},
+    {.key = "rows_up_to",
+     .type = SHAPE_INT,
+     .offset = offsetof(struct db_rehearse_action, rows_bytes_max)},
+};
+const struct shape db_rehearse_shape = SHAPE("db_rehearse", db_rehearse_action, db_rehearse_fields);
 
 static const struct field db_observe_fields[] = {
     DATABASE_FIELD(db_observe_action),

@@ -19,6 +19,7 @@ extern const struct shape db_sql_shape;
 extern const struct shape do_sql_shape;
 extern const struct shape follow_shape;
 extern const struct shape do_follow_shape;
+extern const struct shape db_rehearse_shape;
 extern const struct shape db_observe_shape;
 
 /* Of action.c: part of what is followed. */

@@ -144,6 +144,15 @@ static void check_database(const struct checker *c, const struct cluster *cluste
                       "an SQLite address holds an absolute path: sqlite:///path/to/file");
         }
     }
+    if (database->rehearse_on != NULL && database->rehearse_on->url != NULL &&
+        holds_password(database->rehearse_on->url)) {
+        check_say(c, &database->rehearse_on->url,
+                  "the url holds a password: take it out and write password: { file: … }");
+    }
+    if (database->rehearse_on != NULL && str_equal(database->rehearse_on->url, database->url)) {
+        check_say(c, &database->rehearse_on->url,
+                  "rehearse_on: is the database itself: name an empty one");
+    }
     check_via(c, cluster, &database->via, database->via);
 }
 

@@ -66,6 +66,25 @@ static const struct shape writers_shape =
 
 static const char *const drift_words[] = {"warn", "refuse", "off", NULL};
 
+static const struct field clone_fields[] = {
+    {.key = "url",
+     .type = SHAPE_STRING,
+     AT(clone_spec, url),
+     .required = true,
+     .pattern = "(postgres|postgresql|mysql|mariadb)://.+",
+     .pattern_help = "an address such as postgres://user@host/database",
+     .help = "The empty database's address, on a server of the same kind, without its password."},
+    {.key = "password",
+     .type = SHAPE_OBJECT,
+     AT(clone_spec, password),
+     .shape = &secret_shape,
+     .help = "Where its password is read from; default: the database's own."},
+};
+static const struct shape clone_shape = SHAPE(
+    "rehearse_on", clone_spec, clone_fields, .scalar = "url",
+    .help = "An empty database that a rehearsal fills with a dump of the real one, and leaves "
+            "empty.");
+
 static const struct field database_fields[] = {
     {.key = "url",
      .type = SHAPE_STRING,
@@ -98,6 +117,11 @@ static const struct field database_fields[] = {
      AT(cluster_database_spec, drift),
      .words = drift_words,
      .help = "What a schema that is not the recorded one means: warn, refuse, or not looked at."},
+    {.key = "rehearse_on",
+     .type = SHAPE_OBJECT,
+     AT(cluster_database_spec, rehearse_on),
+     .scalar_ok = true,
+     .shape = &clone_shape},
 };
 static const struct shape database_shape =
     SHAPE("cluster database", cluster_database_spec, database_fields);

@@ -227,14 +227,19 @@ struct writers_spec {      /* sessions that are left when all nodes have stopped
 
 enum drift_check { DRIFT_CHECK_WARN, DRIFT_CHECK_REFUSE, DRIFT_CHECK_OFF };
 
+struct clone_spec { /* an empty database that rehearsals may fill, and leave empty */
+    const char *url;
+    struct secret *password; /* NULL: the database's own */
+};
 struct cluster_database_spec {
     const char *name;
     const char *url;
     struct secret *url_from;
     struct secret *password;
-    const char *via;              /* "controller" or a node */
-    struct writers_spec *writers; /* NULL: wait, one minute */
-    int drift;                    /* enum drift_check */
+    const char *via;                /* "controller" or a node */
+    struct writers_spec *writers;   /* NULL: wait, one minute */
+    int drift;                      /* enum drift_check */
+    struct clone_spec *rehearse_on; /* NULL: a new database beside it */
 };
 
 enum waves_by { WAVES_BY_SIZE, WAVES_BY_ZONE };

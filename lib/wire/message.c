@@ -51,7 +51,8 @@ static const char *cut(struct arena *arena, const char *text, size_t bytes_max, 
     return keep_end ? text + (len - (bytes_max - 1)) : arena_strndup(arena, text, bytes_max - 1);
 }
 
-void wire_outcome_to(struct arena *arena, const struct outcome *outcome, Lockstep__V1__Outcome *ret)
+void wire_outcome_to(struct arena *arena, const struct outcome *outcome, size_t facts_bytes_max,
+                     Lockstep__V1__Outcome *ret)
 {
     lockstep__v1__outcome__init(ret);
     static_assert((int)OUTCOME_DONE == (int)LOCKSTEP__V1__OUTCOME__STATUS__DONE &&
@@ -62,7 +63,7 @@ void wire_outcome_to(struct arena *arena, const struct outcome *outcome, Lockste
     ret->code = outcome->code;
     ret->message = wire_text(arena, cut(arena, outcome->message, LIMIT_ERROR_BYTES, false));
     ret->log_tail = wire_text(arena, cut(arena, outcome->log_tail, LIMIT_LOG_TAIL_BYTES, true));
-    bool fits = outcome->facts != NULL && strlen(outcome->facts) < LIMIT_FACTS_BYTES;
+    bool fits = outcome->facts != NULL && strlen(outcome->facts) < facts_bytes_max;
     ret->facts = wire_text(arena, fits ? outcome->facts : NULL);
     ret->started_ms = outcome->started_ms;
     ret->ended_ms = outcome->ended_ms;
@@ -150,6 +151,11 @@ int wire_instruction_from(const Lockstep__V1__Instruction *instruction,
 
 /* ---- reports ---- */
 
+static size_t facts_max(const struct wire_report *report)
+{
+    return report->type == WIRE_REPORT_OBSERVED ? LIMIT_OBSERVED_BYTES : LIMIT_FACTS_BYTES;
+}
+
 int wire_report_pack(struct arena *arena, const struct wire_report *report, struct bytes *ret,
                      struct error *e)
 {
@@ -163,7 +169,7 @@ int wire_report_pack(struct arena *arena, const struct wire_report *report, stru
     Lockstep__V1__Serving serving = LOCKSTEP__V1__SERVING__INIT;
     Lockstep__V1__Outcome outcome;
     wire_key_to(&report->key, &key);
-    wire_outcome_to(arena, &report->outcome, &outcome);
+    wire_outcome_to(arena, &report->outcome, facts_max(report), &outcome);
     switch (report->type) {
     case WIRE_REPORT_HELLO:
         hello.node = wire_text(arena, report->hello.node);
@@ -180,7 +186,8 @@ int wire_report_pack(struct arena *arena, const struct wire_report *report, stru
         message.busy = &key;
         break;
     case WIRE_REPORT_PROGRESS:
-        progress.key = &key;
+        progress.key = report->id == 0 ? &key : NULL;
+        progress.observation = report->id;
         progress.done = report->done;
         progress.total = report->total;
         progress.text = wire_text(arena, cut(arena, report->text, LIMIT_ERROR_BYTES, false));
@@ -237,7 +244,8 @@ static int read_report(const Lockstep__V1__AgentReport *m, struct wire_report *r
         ret->done = m->progress->done;
         ret->total = m->progress->total;
         ret->text = m->progress->text;
-        err = wire_key_from(m->progress->key, &ret->key, e);
+        ret->id = m->progress->observation;
+        err = ret->id == 0 ? wire_key_from(m->progress->key, &ret->key, e) : 0;
     } else if (m->report_case == LOCKSTEP__V1__AGENT_REPORT__REPORT_ENDED) {
         ret->type = WIRE_REPORT_ENDED;
         err = wire_key_from(m->ended->key, &ret->key, e);
@@ -271,7 +279,7 @@ static void tame(struct arena *arena, struct wire_report *report)
     if (outcome->log_tail != NULL) {
         outcome->log_tail = wire_plain(arena, outcome->log_tail, LIMIT_LOG_TAIL_BYTES, true);
     }
-    if (outcome->facts != NULL && strlen(outcome->facts) >= LIMIT_FACTS_BYTES) {
+    if (outcome->facts != NULL && strlen(outcome->facts) >= facts_max(report)) {
         outcome->facts = NULL;
     }
     outcome->started_ms = MIN(MAX(outcome->started_ms, 0), TIME_MS_MAX);
@@ -313,6 +321,7 @@ int wire_order_pack(struct arena *arena, const struct wire_order *order, struct 
     Lockstep__V1__Welcome welcome = LOCKSTEP__V1__WELCOME__INIT;
     Lockstep__V1__Instruction instruction = {.key = &key};
     Lockstep__V1__Observe observe = LOCKSTEP__V1__OBSERVE__INIT;
+    Lockstep__V1__Unobserve unobserve = LOCKSTEP__V1__UNOBSERVE__INIT;
     Lockstep__V1__Forget forget = LOCKSTEP__V1__FORGET__INIT;
     Lockstep__V1__Watch watch = LOCKSTEP__V1__WATCH__INIT;
     switch (order->type) {
@@ -333,8 +342,14 @@ int wire_order_pack(struct arena *arena, const struct wire_order *order, struct 
         observe.action.len = order->action.len;
         observe.cluster = wire_text(arena, order->cluster);
         observe.state_name = wire_text(arena, order->state_name);
+        observe.left_ms = order->left_ms;
         message.order_case = LOCKSTEP__V1__AGENT_ORDER__ORDER_OBSERVE;
         message.observe = &observe;
+        break;
+    case WIRE_ORDER_UNOBSERVE:
+        unobserve.id = order->id;
+        message.order_case = LOCKSTEP__V1__AGENT_ORDER__ORDER_UNOBSERVE;
+        message.unobserve = &unobserve;
         break;
     case WIRE_ORDER_FORGET:
         assert(order->run[AGENT_RUN_BYTES - 1] == '\0');
@@ -373,6 +388,10 @@ static int read_order(const Lockstep__V1__AgentOrder *m, struct wire_order *ret,
             (struct bytes){.data = m->observe->action.data, .len = m->observe->action.len};
         ret->cluster = m->observe->cluster;
         ret->state_name = m->observe->state_name;
+        ret->left_ms = MIN(MAX(m->observe->left_ms, 0), LIMIT_DURATION_MS);
+    } else if (m->order_case == LOCKSTEP__V1__AGENT_ORDER__ORDER_UNOBSERVE) {
+        ret->type = WIRE_ORDER_UNOBSERVE;
+        ret->id = m->unobserve->id;
     } else if (m->order_case == LOCKSTEP__V1__AGENT_ORDER__ORDER_FORGET) {
         ret->type = WIRE_ORDER_FORGET;
         ret->fence = m->forget->fence;

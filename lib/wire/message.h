@@ -42,7 +42,7 @@ struct wire_report {
     struct wire_hello hello;
     struct instruction_key key; /* BUSY, PROGRESS, ENDED */
     struct outcome outcome;     /* ENDED, OBSERVED */
-    uint64_t id;                /* OBSERVED */
+    uint64_t id;                /* OBSERVED; PROGRESS: of an observation, 0 of a step */
     uint64_t done, total;       /* PROGRESS */
     const char *text;           /* PROGRESS, SERVING */
     char run[AGENT_RUN_BYTES];  /* SERVING */
@@ -54,6 +54,7 @@ enum wire_order_type {
     WIRE_ORDER_WELCOME,
     WIRE_ORDER_INSTRUCTION,
     WIRE_ORDER_OBSERVE,
+    WIRE_ORDER_UNOBSERVE,
     WIRE_ORDER_FORGET,
     WIRE_ORDER_WATCH,
 };
@@ -62,7 +63,8 @@ struct wire_order {
     uint64_t fence;        /* WELCOME, FORGET */
     uint32_t heartbeat_ms; /* WELCOME */
     struct wire_instruction instruction;
-    uint64_t id;                      /* OBSERVE */
+    uint64_t id;                      /* OBSERVE, UNOBSERVE */
+    int64_t left_ms;                  /* OBSERVE; 0: as long as a look takes */
     struct bytes action;              /* OBSERVE, WATCH */
     const char *cluster, *state_name; /* OBSERVE; WATCH: state_name */
     char run[AGENT_RUN_BYTES];        /* FORGET, WATCH */
@@ -80,8 +82,8 @@ int wire_order_unpack(struct arena *arena, struct bytes bytes, struct wire_order
                       struct error *e);
 
 /* ---- the parts, for records ---- */
-/* Strings are cut to their limits (the log keeps its end, too long facts go) and made valid UTF-8. */
-void wire_outcome_to(struct arena *arena, const struct outcome *outcome,
+/* Strings are cut to their limits (the log keeps its end, facts of `facts_bytes_max` or more go) and made valid UTF-8. */
+void wire_outcome_to(struct arena *arena, const struct outcome *outcome, size_t facts_bytes_max,
                      Lockstep__V1__Outcome *ret);
 /* `message` is never NULL afterwards; an empty log or facts are NULL. Borrows the message's strings. */
 int wire_outcome_from(const Lockstep__V1__Outcome *outcome, struct outcome *ret, struct error *e);

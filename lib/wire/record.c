@@ -61,7 +61,7 @@ int wire_record_pack(struct arena *arena, const struct record *record, struct by
         message.intent = &intent;
         break;
     case RECORD_OUTCOME:
-        wire_outcome_to(arena, &record->outcome, &outcome);
+        wire_outcome_to(arena, &record->outcome, LIMIT_FACTS_BYTES, &outcome);
         ended.step = &step;
         ended.outcome = &outcome;
         message.record_case = LOCKSTEP__V1__RUN_RECORD__RECORD_OUTCOME;
@@ -245,7 +245,7 @@ int wire_place_record_pack(struct arena *arena, const struct agent_record *recor
         break;
     case AGENT_RECORD_OUTCOME:
         wire_key_to(&record->key, &key);
-        wire_outcome_to(arena, &record->outcome, &outcome);
+        wire_outcome_to(arena, &record->outcome, LIMIT_FACTS_BYTES, &outcome);
         ended.key = &key;
         ended.outcome = &outcome;
         message.record_case = LOCKSTEP__V1__PLACE_RECORD__RECORD_OUTCOME;

@@ -232,6 +232,7 @@ void place_order(struct sim *s, uint32_t place, const struct wire_order *order)
         place_serving(s, place);
         break;
     case WIRE_ORDER_OBSERVE:
+    case WIRE_ORDER_UNOBSERVE:
         break;
     }
 }

@@ -28,14 +28,25 @@ int db_set_facts(struct act *act, json_t *json, struct error *e)
                          "the facts cannot be written as JSON: is a name in the ledger not UTF-8?");
     }
     struct buf b;
-    buf_init(&b, act->arena, LIMIT_FACTS_BYTES);
+    size_t most = act->facts_bytes_max > 0 ? act->facts_bytes_max : LIMIT_FACTS_BYTES;
+    buf_init(&b, act->arena, most);
     json_canonical(json, &b);
     json_decref(json);
     if (b.overflow) {
-        return error_set(e, E_LIMIT, "the facts are longer than %d bytes", LIMIT_FACTS_BYTES);
+        return error_set(e, E_LIMIT, "what was found is longer than %zu bytes as JSON", most);
     }
     act->facts = buf_text(&b);
     return 0;
+}
+
+bool db_program_stopped(void *act)
+{
+    return act_stopped(act);
+}
+
+int db_program_was_stopped(struct error *e)
+{
+    return error_set(e, E_CANCELLED, "stopped");
 }
 
 int db_open_to_look(struct act *act, struct db_session *s, const struct database_ref *database,
@@ -319,15 +330,12 @@ static json_t *open_json(struct act *act, const struct db_ledger *ledger,
     return open;
 }
 
-#define IDS_BESIDE_TABLES 3000 /* the facts have a limit, and the ledger comes first */
-
 /* The largest tables: what a lock on them means. */
-static int tables_json(struct act *act, struct db_session *s, size_t ids, json_t **ret,
-                       struct error *e)
+static int tables_json(struct act *act, struct db_session *s, json_t **ret, struct error *e)
 {
     struct db_rows rows = {0};
     int rc = 0;
-    if (s->engine->tables != NULL && ids <= IDS_BESIDE_TABLES) {
+    if (s->engine->tables != NULL) {
         rc = s->engine->tables(s, act->arena, &rows, e);
     }
     json_t *list = json_array();
@@ -369,7 +377,7 @@ static int observe_facts(struct act *act, struct db_session *s, const struct db_
                              &intent_count, e);
     }
     json_t *tables = NULL;
-    rc = rc < 0 ? rc : tables_json(act, s, ledger.ids.count, &tables, e);
+    rc = rc < 0 ? rc : tables_json(act, s, &tables, e);
     if (rc < 0) {
         json_decref(tables);
         return rc;

@@ -29,6 +29,10 @@ int db_checkpoint_now(struct act *act, struct db_session *s, const struct db_che
 int db_sql(struct act *act, const struct db_sql_action *a, const struct db_trace *trace,
            struct error *e);
 
+/* `enough` of a program that an action runs (process.h); the context is its act. And the error, when it was ended so. */
+bool db_program_stopped(void *act);
+int db_program_was_stopped(struct error *e);
+
 /* Where act_db_backup() of this run and step leaves its file. */
 const char *db_backup_path(struct act *act, const char *directory, const char *database,
                            const char *run, const char *step);

@@ -48,6 +48,9 @@ act_function act_follow;
 /* The statement and its evidence in one transaction; what cannot stand in one (MariaDB's changes of the schema) has an
  * intent first, as a migration has. E_UNKNOWN: it may have run. */
 act_function act_db_sql;
+/* A rehearsal (rehearse.h) of both ways, with a name of its own; facts: its report, also of one that failed after the clone was
+ * made. What a dead one left of this database is removed first. */
+act_function act_db_rehearse;
 /* Changes nothing, creates nothing. facts: {"applied":[ids, sorted],"bytes":n,"engine":text,"fence":n,
  * "holder":null or {"backend_pid","fence","held","host","pid","run","since"},"identity":text,"ledger_exists":bool,"open":[…],
  * "tables":[{"bytes","name","rows"}, the largest first]} */

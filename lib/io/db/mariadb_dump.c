@@ -12,6 +12,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/str.h"
+#include "lib/io/db/actions.h"
 #include "lib/io/db/evidence.h"
 #include "lib/io/db/format.h"
 #include "lib/io/db/mariadb.h"
@@ -90,6 +91,8 @@ static int run(struct act *act, struct db_session *s, const struct program *p, s
         .log_fd = -1,
         .timeout_ms = MAX(act_left_ms(act), 1),
         .pid_file = arena_printf(act->arena, "%s/backup.pid", act->work_dir),
+        .enough = db_program_stopped,
+        .context = act,
     };
     struct process_result result = {0};
     int rc = process_end_recorded(options.pid_file, e); /* a dead worker's */
@@ -99,6 +102,9 @@ static int run(struct act *act, struct db_session *s, const struct program *p, s
     if (rc == E_NOT_FOUND) {
         return error_wrap(e, "database %s: install MariaDB's client programs (mariadb-client)",
                           s->name);
+    }
+    if (rc == 0 && result.stopped) {
+        return db_program_was_stopped(e);
     }
     if (rc == 0 && !process_succeeded(&result)) {
         return db_fail(s, e, result.timed_out ? E_TIMEOUT : E_DATABASE, "%s: %s",

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/str.h"
+#include "lib/io/db/actions.h"
 #include "lib/io/db/format.h"
 #include "lib/io/platform/act.h"
 #include "lib/io/platform/files.h"
@@ -32,6 +33,8 @@ int postgres_program(struct act *act, struct db_session *s, const struct strings
         .log_fd = -1,
         .timeout_ms = MAX(act_left_ms(act), 1),
         .pid_file = arena_printf(act->arena, "%s/backup.pid", act->work_dir),
+        .enough = db_program_stopped,
+        .context = act,
     };
     int rc = process_end_recorded(options.pid_file, e); /* a dead worker's */
     if (rc == 0) {
@@ -40,6 +43,9 @@ int postgres_program(struct act *act, struct db_session *s, const struct strings
     if (rc == E_NOT_FOUND) {
         return error_wrap(
             e, "database %s: install PostgreSQL's client programs (postgresql-client)", s->name);
+    }
+    if (rc == 0 && ret->stopped) {
+        return db_program_was_stopped(e);
     }
     if (rc == 0 && !process_succeeded(ret)) {
         return db_fail(s, e, ret->timed_out ? E_TIMEOUT : E_DATABASE, "%s: %s",

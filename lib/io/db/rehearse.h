@@ -11,6 +11,8 @@
 #ifndef LOCKSTEP_IO_DB_REHEARSE_H
 #define LOCKSTEP_IO_DB_REHEARSE_H
 
+#include <jansson.h>
+
 #include "lib/io/db/session.h"
 #include "lib/io/platform/act.h"
 #include "lib/spec/action.h"
@@ -21,6 +23,7 @@ struct rehearse_options {
     const struct database_ref *live;
     /* An empty database that a person made for this; it is empty again at the end. NULL: a new one beside the live one. */
     const struct database_ref *clone;
+    const char *clone_key; /* how a person names one: "--clone-url" */
     int format;
     uint64_t rows_bytes_max; /* 0: REHEARSE_ROWS_BYTES */
 };
@@ -89,5 +92,25 @@ int rehearse_run(struct rehearsal *r, const struct rehearse_way *way, struct reh
 
 /* `keep`: the clone stays, and no later rehearsal removes it. Takes and frees r; NULL is fine. */
 int rehearse_end(struct rehearsal *r, bool keep, struct error *e);
+
+/* ---- the report as one document ---- */
+
+struct rehearse_telling {
+    const struct rehearse_options *options;
+    const struct rehearse_report *report;
+    size_t count; /* of the way there; a report that was not begun has no steps */
+    bool down, one_way, kept;
+    const char *no_way_back; /* the file that has none; NULL */
+    const char *clone;       /* its place; NULL: none was made */
+    uint64_t bytes;
+    int64_t clone_ms;
+    int rc; /* how the rehearsal ended */
+    const struct error *error;
+};
+/* {database, format, direction, state, clone: {name, bytes, ms, kept}, migrations: [{id, up: {file, sha256, state, ms, locks:
+ * [{table, mode, stops_writers}], rewritten: [{table, bytes}]}, down: the same, not_restored: [words]}], not_compared: [words],
+ * not_measured: [words], ms: {up, down}, one_way, no_way_back, error: {code, message}}. What there is not is null. `state` is
+ * "done", "not restored", "nothing to do", "failed" or "interrupted". */
+json_t *rehearse_json(const struct rehearse_telling *telling);
 
 #endif

@@ -192,6 +192,9 @@ static int begin(struct rehearsal *r, struct error *e)
     }
     r->act.state_dir = r->home;
     r->act.work_dir = r->outer.work_dir = arena_printf(r->arena, "%s/work", r->home);
+    if (r->act.leash == NULL) {
+        r->act.leash = arena_printf(r->arena, "%s/alive", r->home);
+    }
     rc = name_clone(r, e);
     rc = rc < 0 ? rc : r->engine->make(r, e);
     r->clone_ms = process_clock_ms() - started;
@@ -202,7 +205,7 @@ int rehearse_begin(struct act *act, const struct rehearse_options *options, stru
                    struct error *e)
 {
     if (str_empty(options->live->url)) {
-        return error_set(e, E_INVALID, "database %s: a rehearsal needs its url:, not url_secret:",
+        return error_set(e, E_INVALID, "database %s: a rehearsal needs its url:, not url_from:",
                          options->live->name);
     }
     struct rehearsal *r = ARENA_NEW(act->arena, struct rehearsal);

@@ -189,8 +189,8 @@ static int create(struct rehearsal *r, struct error *e)
         return error_set(e, E_DENIED,
                          "database %s: its user may not make the clone: GRANT ALL ON "
                          "`%%" NAME_PART "%%`.* to it, or make an empty database and name it with "
-                         "--clone-url",
-                         s->name);
+                         "%s",
+                         s->name, r->options.clone_key);
     }
     return rc;
 }

@@ -145,8 +145,8 @@ static int create(struct rehearsal *r, struct error *e)
     if (rc < 0 && str_equal(s->fault.sqlstate, "42501")) {
         return error_set(e, E_DENIED,
                          "database %s: its role may not make the clone: ALTER ROLE … CREATEDB, or "
-                         "make an empty database and name it with --clone-url",
-                         s->name);
+                         "make an empty database and name it with %s",
+                         s->name, r->options.clone_key);
     }
     rc = rc < 0 ? rc
                 : run_each(s, "SELECT format('COMMENT ON DATABASE %I IS %L', $1::text, $2::text)",

@@ -32,7 +32,8 @@ static int make(struct rehearsal *r, struct error *e)
 {
     if (r->options.clone != NULL) {
         return error_set(e, E_INVALID,
-                         "a SQLite clone is a file below --state: --clone-url is for servers");
+                         "a SQLite clone is a file in the state directory: %s is for servers",
+                         r->options.clone_key);
     }
     r->ref = *r->options.live;
     r->name = arena_printf(r->arena, "%s/clone.db", r->home);

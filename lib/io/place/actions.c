@@ -32,6 +32,7 @@ static act_function *const functions[] = {
     [ACTION_DB_DRIFT] = act_db_drift,
     [ACTION_DB_WRITERS] = act_db_writers,
     [ACTION_DB_CHECK] = act_db_check,
+    [ACTION_DB_REHEARSE] = act_db_rehearse,
     [ACTION_DB_OBSERVE] = act_db_observe,
 };
 static_assert(ARRAY_SIZE(functions) == ACTION_DB_OBSERVE + 1, "every kind of action has a line");

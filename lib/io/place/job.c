@@ -146,7 +146,7 @@ static bool end_with_outcome(struct job *job)
     struct outcome outcome;
     const char *path = arena_printf(&arena, "%s/outcome", job->dir);
     bool found =
-        file_read(&arena, path, LIMIT_RECORD_BYTES, &text, &len, NULL) == 0 &&
+        file_read(&arena, path, WORKER_FILE_BYTES_MAX, &text, &len, NULL) == 0 &&
         worker_outcome_unpack(&arena, (struct bytes){(const uint8_t *)text, len}, &outcome) == 0;
     if (found) {
         job->jobs->ended(job, &outcome);
@@ -200,7 +200,7 @@ static void tell_progress(struct job *job, const char *line)
     unsigned long long done = 0;
     unsigned long long total = 0;
     int text = 0;
-    if (job->kind == JOB_INSTRUCTION && sscanf(line, "%llu %llu %n", &done, &total, &text) >= 2) {
+    if (sscanf(line, "%llu %llu %n", &done, &total, &text) >= 2) {
         job->jobs->progress(job, done, total, line + text);
     }
 }
@@ -347,6 +347,11 @@ static void start_worker(uv_timer_t *timer)
     struct error e = {0};
     int log_fd = -1;
     int lock_fd = -1;
+    if (job->unheard) {
+        job_end(job, OUTCOME_FAILED, E_CANCELLED, "nobody waits for it any more");
+        arena_deinit(&arena);
+        return;
+    }
     int r = prepare(&arena, job, &log_fd, &lock_fd, &e);
     if (r == 0) {
         r = spawn(job, log_fd, lock_fd, &e);
@@ -356,7 +361,7 @@ static void start_worker(uv_timer_t *timer)
     if (r < 0) {
         job_end(job, OUTCOME_FAILED, e.code, e.message);
     } else if (job->kind == JOB_OBSERVATION) {
-        uv_timer_start(&job->timer, observation_late, JOB_OBSERVATION_MS, 0);
+        uv_timer_start(&job->timer, observation_late, (uint64_t)job->kill_ms, 0);
     }
     arena_deinit(&arena);
 }
@@ -401,6 +406,12 @@ static void look(uv_timer_t *timer)
 void job_start(struct job *job)
 {
     uv_timer_start(&job->timer, start_worker, 0, 0);
+}
+
+void job_unhear(struct job *job)
+{
+    job->unheard = true;
+    close_handle(job, (uv_handle_t *)&job->progress);
 }
 
 void job_look(struct job *job)

@@ -9,7 +9,9 @@
 #include "lib/wire/message.h"
 
 #define JOB_OBSERVATION_MS 20000 /* then its worker is killed */
-#define JOB_OBSERVATIONS   64    /* at once */
+#define JOB_CLEARING_MS                                                                            \
+    90000 /* … one with a deadline of its own, which it keeps itself: so much later */
+#define JOB_OBSERVATIONS   64 /* at once */
 #define JOB_PROGRESS_BYTES 512
 
 enum job_kind { JOB_INSTRUCTION, JOB_OBSERVATION };
@@ -24,6 +26,7 @@ struct jobs {
     void (*ended)(struct job *job, const struct outcome *outcome);
     void (*lost)(struct job *job,
                  bool once); /* neither worker nor outcome; once: acting again could double it */
+    /* Of a step, or of an observation. */
     void (*progress)(struct job *job, uint64_t done, uint64_t total, const char *text);
     struct job *first; /* owned */
     size_t observations;
@@ -38,6 +41,8 @@ struct job {
     struct arena arena;         /* of the instruction */
     struct wire_instruction instruction;
     bool once;
+    bool unheard;    /* nobody waits for this observation any more */
+    int64_t kill_ms; /* JOB_OBSERVATION: after its start */
     const char *dir; /* in the arena */
     uv_process_t process;
     uv_pipe_t progress;
@@ -59,6 +64,8 @@ struct job *job_find(const struct jobs *jobs, const struct instruction_key *key)
 /* Starts its worker, or looks for the one of an earlier life, in the loop's next turn. */
 void job_start(struct job *job);
 void job_look(struct job *job);
+/* An observation that nobody waits for: its worker sees that, and ends when it has cleared up. */
+void job_unhear(struct job *job);
 /* Ends it with words of ours. */
 void job_end(struct job *job, enum outcome_status status, int code, const char *message);
 /* Lets go of its worker, which lives on. Frees when the handles are closed. */

@@ -76,8 +76,12 @@ static void job_lost(struct job *job, bool once)
 static void job_progress(struct job *job, uint64_t done, uint64_t total, const char *text)
 {
     struct place *p = place_of(job);
-    const struct wire_report report = {
-        .type = WIRE_REPORT_PROGRESS, .key = job->key, .done = done, .total = total, .text = text};
+    const struct wire_report report = {.type = WIRE_REPORT_PROGRESS,
+                                       .key = job->key,
+                                       .id = job->observation,
+                                       .done = done,
+                                       .total = total,
+                                       .text = text};
     p->options.report(p->options.context, &report);
 }
 
@@ -203,20 +207,32 @@ static void take_observation(struct place *p, const struct wire_order *order)
 {
     struct arena arena;
     arena_init(&arena);
+    int64_t left_ms = order->left_ms > 0 ? order->left_ms : JOB_OBSERVATION_MS;
     const struct wire_instruction instruction = {.cluster = order->cluster,
                                                  .name = "observe",
                                                  .state_name = order->state_name,
                                                  .action = order->action,
-                                                 .deadline_ms = act_now_ms() + JOB_OBSERVATION_MS};
+                                                 .deadline_ms = act_now_ms() + left_ms};
     const char *dir = arena_printf(&arena, "%s/observe/%" PRIu64, p->options.state_dir, order->id);
     struct job *job = job_new(&p->jobs, JOB_OBSERVATION, &instruction, dir);
     job->observation = order->id;
+    job->kill_ms = order->left_ms > 0 ? left_ms + JOB_CLEARING_MS : JOB_OBSERVATION_MS;
     if (p->jobs.observations > JOB_OBSERVATIONS) {
         job_end(job, OUTCOME_FAILED, E_LIMIT, "too many observations at once");
     } else {
         job_start(job);
     }
     arena_deinit(&arena);
+}
+
+/* `id` 0: of all. */
+static void unhear(struct place *p, uint64_t id)
+{
+    for (struct job *job = p->jobs.first; job != NULL; job = job->next) {
+        if (job->kind == JOB_OBSERVATION && (id == 0 || job->observation == id)) {
+            job_unhear(job);
+        }
+    }
 }
 
 void place_order(struct place *p, const struct wire_order *order)
@@ -227,6 +243,9 @@ void place_order(struct place *p, const struct wire_order *order)
         break;
     case WIRE_ORDER_OBSERVE:
         take_observation(p, order);
+        break;
+    case WIRE_ORDER_UNOBSERVE:
+        unhear(p, order->id);
         break;
     case WIRE_ORDER_FORGET: {
         struct agent_event event = {
@@ -252,6 +271,7 @@ void place_look(struct place *p)
 void place_connected(struct place *p, uint64_t fence)
 {
     watches_forget(p->watches, NULL); /* whoever wants to know asks again */
+    unhear(p, 0);
     carry_out(p, &(struct agent_event){
                      .type = AGENT_EVENT_FENCE, .now_ms = act_now_ms(), .fence = fence});
     carry_out(p, &(struct agent_event){.type = AGENT_EVENT_CONNECTED, .now_ms = act_now_ms()});

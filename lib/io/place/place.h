@@ -51,7 +51,7 @@ int place_open(uv_loop_t *loop, const struct place_options *options, struct plac
 /* Lets go of workers (they live on) and frees. The loop must run once more. */
 struct place *place_close(struct place *p);
 
-/* instruction, observe, watch and forget orders; `welcome` is the session's business and ignored. */
+/* instruction, observe, unobserve, watch and forget orders; `welcome` is the session's business and ignored. */
 void place_order(struct place *p, const struct wire_order *order);
 /* The controller listens (again), and its fence is this: what has ended is reported again. */
 void place_connected(struct place *p, uint64_t fence);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,6 +51,14 @@ static void tell_progress(struct act *act, uint64_t done, uint64_t total, const 
     if (len > 0 && write(WORKER_FD_PROGRESS, line, (size_t)len) < 0) {
         return;
     }
+}
+
+/* Whoever asked for an observation has the other end of the pipe: gone, or it wants no answer any more. A step is never
+ * stopped so. */
+static bool nobody_listens(struct act *act UNUSED)
+{
+    struct pollfd end = {.fd = WORKER_FD_PROGRESS};
+    return poll(&end, 1, 0) != 0;
 }
 
 static void tell_fetched(void *context, uint64_t done, uint64_t total)
@@ -115,11 +124,11 @@ int worker_instruction_unpack(struct arena *arena, struct bytes bytes, struct wi
     return r < 0 ? r : wire_instruction_from((const Lockstep__V1__Instruction *)message, ret, e);
 }
 
-int worker_outcome_pack(struct arena *arena, const struct outcome *outcome, struct bytes *ret,
-                        struct error *e)
+int worker_outcome_pack(struct arena *arena, const struct outcome *outcome, size_t facts_bytes_max,
+                        struct bytes *ret, struct error *e)
 {
     Lockstep__V1__Outcome message = LOCKSTEP__V1__OUTCOME__INIT;
-    wire_outcome_to(arena, outcome, &message);
+    wire_outcome_to(arena, outcome, facts_bytes_max, &message);
     return wire_pack(arena, &message.base, ret, e);
 }
 
@@ -135,7 +144,7 @@ static int read_instruction(struct worker *w, struct wire_instruction *ret, stru
     const char *path = arena_printf(&w->arena, "%s/instruction", w->dir);
     char *text = NULL;
     size_t len = 0;
-    int r = file_read(&w->arena, path, LIMIT_RECORD_BYTES, &text, &len, e);
+    int r = file_read(&w->arena, path, WORKER_FILE_BYTES_MAX, &text, &len, e);
     return r < 0 ? r
                  : worker_instruction_unpack(&w->arena, (struct bytes){(const uint8_t *)text, len},
                                              ret, e);
@@ -174,7 +183,8 @@ static int write_outcome(struct worker *w, const struct act *act, int r, int64_t
         .ended_ms = act_now_ms(),
     };
     struct bytes packed = {0};
-    int written = worker_outcome_pack(&w->arena, &outcome, &packed, e);
+    int written = worker_outcome_pack(
+        &w->arena, &outcome, MAX(act->facts_bytes_max, (size_t)LIMIT_FACTS_BYTES), &packed, e);
     const char *path = arena_printf(&w->arena, "%s/outcome", w->dir);
     return written < 0 ? written : file_write(path, packed.data, packed.len, 0600, e);
 }
@@ -207,6 +217,10 @@ static int work(struct worker *w, struct error *e)
         act.attempt = instruction.key.attempt;
         act.fence = instruction.fence;
         act.deadline_ms = instruction.deadline_ms;
+        if (str_empty(act.run)) {
+            act.stopped = nobody_listens;
+            act.facts_bytes_max = LIMIT_OBSERVED_BYTES;
+        }
         r = actions_run(&act, &action, e);
     }
     return write_outcome(w, &act, r, started_ms, e);

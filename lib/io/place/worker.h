@@ -7,13 +7,15 @@
 #define WORKER_FD_PROGRESS 3 /* lines "done total text" */
 #define WORKER_FD_LOCK     4 /* the locked DIR/lock; its lock ends with the worker */
 
+#define WORKER_FILE_BYTES_MAX (LIMIT_OBSERVED_BYTES + LIMIT_RECORD_BYTES)
+
 /* DIR/instruction and DIR/outcome. As lib/wire/message.h. */
 int worker_instruction_pack(struct arena *arena, const struct wire_instruction *instruction,
                             struct bytes *ret, struct error *e);
 int worker_instruction_unpack(struct arena *arena, struct bytes bytes, struct wire_instruction *ret,
                               struct error *e);
-int worker_outcome_pack(struct arena *arena, const struct outcome *outcome, struct bytes *ret,
-                        struct error *e);
+int worker_outcome_pack(struct arena *arena, const struct outcome *outcome, size_t facts_bytes_max,
+                        struct bytes *ret, struct error *e);
 int worker_outcome_unpack(struct arena *arena, struct bytes bytes, struct outcome *ret);
 
 #endif

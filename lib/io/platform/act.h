@@ -43,7 +43,8 @@ struct act {
     bool (*stopped)(struct act *act);
     void *shell; /* of lib/io/place */
 
-    const char *facts; /* out: canonical JSON, arena; NULL: none */
+    size_t facts_bytes_max; /* of facts; 0: LIMIT_FACTS_BYTES */
+    const char *facts;      /* out: canonical JSON, arena; NULL: none */
 };
 
 /* DONE is 0. A negative code is FAILED with *e, except E_UNKNOWN, which is OUTCOME_UNKNOWN: it may have run. */

@@ -27,6 +27,10 @@ static const char schema[] =
     "  bundle BLOB NOT NULL, PRIMARY KEY (cluster, number));"
     "CREATE TABLE IF NOT EXISTS observed (cluster TEXT PRIMARY KEY, words TEXT NOT NULL, at_ms "
     "INTEGER NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS rehearsed ("
+    "  cluster TEXT NOT NULL, database TEXT NOT NULL, sha256 TEXT NOT NULL, ms INTEGER NOT NULL,"
+    "  at_ms INTEGER NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (cluster, database, sha256))"
+    "  WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS plan (id TEXT PRIMARY KEY, json BLOB NOT NULL, bundle BLOB NOT "
     "NULL);"
     "CREATE TABLE IF NOT EXISTS run ("
@@ -395,6 +399,65 @@ int store_observed(struct store *s, struct arena *arena, const char *cluster, co
     int r = EACH_ROW(s, arena, "SELECT words FROM observed WHERE cluster = ?", take_text, ret, e,
                      ARG_TEXT(cluster));
     return r < 0 ? r : 0;
+}
+
+/* ---- rehearsals ---- */
+
+static int put_rehearsed(struct store *s, const char *cluster, const struct stored_rehearsed *items,
+                         size_t count, struct error *e)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        const struct stored_rehearsed *one = &items[i];
+        r = SQLITE_RUN(s->db, e,
+                       "INSERT OR REPLACE INTO rehearsed (cluster, database, sha256, ms, at_ms, "
+                       "bytes) VALUES (?, ?, ?, ?, ?, ?)",
+                       ARG_TEXT(cluster), ARG_TEXT(one->database), ARG_TEXT(one->sha256),
+                       ARG_INT(one->ms), ARG_INT(one->at_ms), ARG_INT(one->bytes));
+    }
+    return r < 0 ? r
+                 : SQLITE_RUN(s->db, e,
+                              "DELETE FROM rehearsed WHERE cluster = ?1 AND (database, sha256) IN "
+                              "(SELECT database, sha256 FROM rehearsed WHERE cluster = ?1 ORDER BY "
+                              "at_ms DESC, database, sha256 LIMIT -1 OFFSET ?2)",
+                              ARG_TEXT(cluster), ARG_INT(STORE_REHEARSED_MAX));
+}
+
+int store_rehearsed_put(struct store *s, const char *cluster, const struct stored_rehearsed *items,
+                        size_t count, struct error *e)
+{
+    int r = sqlite_run(s->db, "BEGIN IMMEDIATE", NULL, 0, e);
+    if (r < 0) {
+        return r;
+    }
+    r = put_rehearsed(s, cluster, items, count, e);
+    r = r < 0 ? r : sqlite_run(s->db, "COMMIT", NULL, 0, e);
+    if (r < 0) {
+        struct error ignored;
+        sqlite_run(s->db, "ROLLBACK", NULL, 0, &ignored);
+    }
+    return r;
+}
+
+static void take_rehearsed(void *context, struct arena *arena, sqlite3_stmt *stmt)
+{
+    *(struct stored_rehearsed *)context =
+        (struct stored_rehearsed){.database = sqlite_text(arena, stmt, 0),
+                                  .sha256 = sqlite_text(arena, stmt, 1),
+                                  .ms = sqlite3_column_int64(stmt, 2),
+                                  .at_ms = sqlite3_column_int64(stmt, 3),
+                                  .bytes = sqlite3_column_int64(stmt, 4)};
+}
+
+int store_rehearsed(struct store *s, struct arena *arena, const char *cluster, const char *database,
+                    const char *sha256, struct stored_rehearsed *ret, struct error *e)
+{
+    int r =
+        EACH_ROW(s, arena,
+                 "SELECT database, sha256, ms, at_ms, bytes FROM rehearsed WHERE cluster = ? "
+                 "AND database = ? AND sha256 = ?",
+                 take_rehearsed, ret, e, ARG_TEXT(cluster), ARG_TEXT(database), ARG_TEXT(sha256));
+    return r < 0 ? r : r == 0 ? E_NOT_FOUND : 0;
 }
 
 /* ---- plans and runs ---- */

@@ -97,6 +97,22 @@ int store_observed_put(struct store *s, const char *cluster, const char *observe
 int store_observed(struct store *s, struct arena *arena, const char *cluster, const char **ret,
                    struct error *e);
 
+/* ---- how long migrations took in rehearsals, by their scripts ---- */
+#define STORE_REHEARSED_MAX 50000 /* of one cluster; the oldest go */
+struct stored_rehearsed {
+    const char *database;
+    const char *sha256; /* of the script */
+    int64_t ms;
+    int64_t at_ms; /* when it was rehearsed */
+    int64_t bytes; /* of the clone */
+};
+/* All of one rehearsal, in one transaction; what was known of the same scripts is replaced. */
+int store_rehearsed_put(struct store *s, const char *cluster, const struct stored_rehearsed *items,
+                        size_t count, struct error *e);
+/* E_NOT_FOUND without words: this script was never rehearsed on this database. */
+int store_rehearsed(struct store *s, struct arena *arena, const char *cluster, const char *database,
+                    const char *sha256, struct stored_rehearsed *ret, struct error *e);
+
 /* ---- plans and runs ---- */
 /* A plan with the bundle of specs that it was compiled from. */
 int store_plan_put(struct store *s, const char *id, struct bytes json, struct bytes bundle,

@@ -99,6 +99,9 @@ static void every_action_is_written_as_it_was_read(void **state)
         "{\"db_writers\":{\"except\":[\"zabbix\"],\"only\":[\"mm\"],\"policy\":\"terminate\","
         "\"wait\":\"5s\"}}",
         "{\"db_check\":{\"expect\":\"none\",\"message\":\"m\",\"sql\":\"SELECT 1\"}}",
+        "{\"db_rehearse\":{\"back\":[{\"id\":\"a\"}],\"clone\":{\"url\":\"mysql://"
+        "c\"},\"down\":true,"
+        "\"no_way_back\":\"a.sql\",\"rows_up_to\":7,\"there\":[{\"id\":\"a\"}]}}",
         "{\"db_observe\":{\"format\":\"morph\"}}",
     };
     for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
@@ -120,7 +123,8 @@ static void what_is_wrong_in_json_is_told_with_its_path(void **state)
         "deny, "
         "permit, "
         "swap, observe, retire, db_lock, db_unlock, db_migrate, db_ledger, db_tool_lock, "
-        "db_checkpoint, db_backup, db_restore, db_drift, db_writers, db_check or db_observe");
+        "db_checkpoint, db_backup, db_restore, db_drift, db_writers, db_check, db_rehearse or "
+        "db_observe");
     assert_string_equal(
         again(*state, &action_shape, "{\"deny\":{\"reason\":null}}"),
         "$.deny.reason: reason null is nothing to YAML: quote it (\"null\") if the word is meant");

@@ -63,9 +63,11 @@ static void reports_come_back(void **state)
     back = report_round(&in);
     assert_memory_equal(&back.key, &a_key, sizeof(a_key));
     in.type = WIRE_REPORT_PROGRESS;
+    in.id = 0;
     back = report_round(&in);
     assert_memory_equal(&back.key, &a_key, sizeof(a_key));
     assert_true(back.done == 5 && back.total == UINT64_MAX && str_equal(back.text, "staging"));
+    in.id = UINT64_MAX;
     in.type = WIRE_REPORT_ENDED;
     back = report_round(&in);
     assert_int_equal(back.outcome.status, OUTCOME_FAILED);
@@ -123,10 +125,15 @@ static void orders_come_back(void **state)
     in.instruction.last.attempt = 0;
     assert_int_equal(order_round(&in).instruction.last.phase, 0);
     in.type = WIRE_ORDER_OBSERVE;
+    in.left_ms = 7000;
     back = order_round(&in);
-    assert_true(back.id == 9 && back.action.len == 2);
+    assert_true(back.id == 9 && back.action.len == 2 && back.left_ms == 7000);
     assert_memory_equal(back.action.data, "{}", 2);
     assert_string_equal(back.state_name, "c.app");
+    in.left_ms = INT64_MAX;
+    assert_true(order_round(&in).left_ms == LIMIT_DURATION_MS);
+    in.type = WIRE_ORDER_UNOBSERVE;
+    assert_true(order_round(&in).id == 9);
     in.type = WIRE_ORDER_FORGET;
     back = order_round(&in);
     assert_string_equal(back.run, "r1");
@@ -173,11 +180,51 @@ static void a_long_log_keeps_its_end(void **state)
     log[LIMIT_FACTS_BYTES * 2 - 2] = 'z';
     const struct outcome outcome = {.message = log, .log_tail = log, .facts = log};
     Lockstep__V1__Outcome message;
-    wire_outcome_to(&arena, &outcome, &message);
+    wire_outcome_to(&arena, &outcome, LIMIT_FACTS_BYTES, &message);
     assert_int_equal(strlen(message.log_tail), LIMIT_LOG_TAIL_BYTES - 1);
     assert_int_equal(message.log_tail[LIMIT_LOG_TAIL_BYTES - 2], 'z');
     assert_int_equal(strlen(message.message), LIMIT_ERROR_BYTES - 1);
     assert_string_equal(message.facts, "");
+}
+
+static size_t facts_after(enum wire_report_type type, size_t len)
+{
+    char *facts = arena_alloc(&arena, len + 1);
+    memset(facts, 'x', len);
+    const struct wire_report in = {
+        .type = type, .key = a_key, .id = 9, .outcome = {.message = "", .facts = facts}};
+    struct wire_report out;
+    struct bytes packed;
+    assert_int_equal(wire_report_pack(&arena, &in, &packed, &error), 0);
+    assert_int_equal(wire_report_unpack(&arena, packed, &out, &error), 0);
+    return out.outcome.facts != NULL ? strlen(out.outcome.facts) : 0;
+}
+
+static void an_observation_finds_more_than_a_step_may(void **state)
+{
+    (void)state;
+    assert_int_equal(facts_after(WIRE_REPORT_ENDED, LIMIT_FACTS_BYTES - 1), LIMIT_FACTS_BYTES - 1);
+    assert_int_equal(facts_after(WIRE_REPORT_ENDED, LIMIT_FACTS_BYTES), 0);
+    assert_int_equal(facts_after(WIRE_REPORT_OBSERVED, LIMIT_OBSERVED_BYTES - 1),
+                     LIMIT_OBSERVED_BYTES - 1);
+    assert_int_equal(facts_after(WIRE_REPORT_OBSERVED, LIMIT_OBSERVED_BYTES), 0);
+}
+
+static void progress_is_a_steps_or_an_observations(void **state)
+{
+    (void)state;
+    struct wire_report in = {
+        .type = WIRE_REPORT_PROGRESS, .key = a_key, .done = 3, .total = 4, .text = "t"};
+    struct wire_report out;
+    struct bytes packed;
+    assert_int_equal(wire_report_pack(&arena, &in, &packed, &error), 0);
+    assert_int_equal(wire_report_unpack(&arena, packed, &out, &error), 0);
+    assert_true(out.id == 0 && out.done == 3);
+    assert_memory_equal(&out.key, &a_key, sizeof(a_key));
+    in.id = 9;
+    assert_int_equal(wire_report_pack(&arena, &in, &packed, &error), 0);
+    assert_int_equal(wire_report_unpack(&arena, packed, &out, &error), 0);
+    assert_true(out.id == 9 && out.total == 4 && out.key.run[0] == '\0');
 }
 
 /* Two bytes of an unknown field cost far more than two bytes: the budget ends that. */
@@ -214,6 +261,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(refuses_an_unknown_kind, begin_test, end_test),
         cmocka_unit_test_setup_teardown(makes_valid_utf8_of_any_log, begin_test, end_test),
         cmocka_unit_test_setup_teardown(a_long_log_keeps_its_end, begin_test, end_test),
+        cmocka_unit_test_setup_teardown(an_observation_finds_more_than_a_step_may, begin_test,
+                                        end_test),
+        cmocka_unit_test_setup_teardown(progress_is_a_steps_or_an_observations, begin_test,
+                                        end_test),
         cmocka_unit_test_setup_teardown(a_small_frame_cannot_blow_up, begin_test, end_test),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

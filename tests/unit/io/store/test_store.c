@@ -271,6 +271,50 @@ static void a_node_is_known_once_it_has_enrolled(void **state)
     assert_int_equal(node.seen_ms, 6);
 }
 
+static int64_t rehearsed(struct world *w, const char *cluster, const char *database,
+                         const char *sha256)
+{
+    struct stored_rehearsed one = {0};
+    int r = store_rehearsed(w->store, &w->arena, cluster, database, sha256, &one, &w->e);
+    assert_true(r == 0 || r == E_NOT_FOUND);
+    return r == 0 ? one.ms : -1;
+}
+
+static void what_was_rehearsed_is_known_by_cluster_database_and_script(void **state)
+{
+    struct world *w = *state;
+    const struct stored_rehearsed first[] = {{"main", "aa", 10, 1000, 5},
+                                             {"main", "bb", 20, 1000, 5}};
+    const struct stored_rehearsed later[] = {{"main", "bb", 30, 2000, 6}};
+    assert_int_equal(store_rehearsed_put(w->store, "c", first, 2, &w->e), 0);
+    assert_int_equal(store_rehearsed_put(w->store, "c", later, 1, &w->e), 0);
+    assert_int_equal(rehearsed(w, "c", "main", "aa"), 10);
+    assert_int_equal(rehearsed(w, "c", "main", "bb"), 30);
+    assert_int_equal(rehearsed(w, "c", "other", "aa"), -1);
+    assert_int_equal(rehearsed(w, "d", "main", "aa"), -1);
+}
+
+static void the_oldest_rehearsals_go_past_the_limit(void **state)
+{
+    struct world *w = *state;
+    size_t count = STORE_REHEARSED_MAX;
+    struct stored_rehearsed *items = calloc(count, sizeof(*items));
+    assert_non_null(items);
+    for (size_t i = 0; i < count; i++) {
+        items[i] = (struct stored_rehearsed){
+            .database = "main", .sha256 = arena_printf(&w->arena, "%zu", i), .at_ms = 2000};
+    }
+    items[7].at_ms = 1000;
+    assert_int_equal(store_rehearsed_put(w->store, "c", items, count, &w->e), 0);
+    assert_int_equal(rehearsed(w, "c", "main", "7"), 0);
+    const struct stored_rehearsed more = {"main", "new", 1, 3000, 0};
+    assert_int_equal(store_rehearsed_put(w->store, "c", &more, 1, &w->e), 0);
+    assert_int_equal(rehearsed(w, "c", "main", "7"), -1);
+    assert_int_equal(rehearsed(w, "c", "main", "8"), 0);
+    assert_int_equal(rehearsed(w, "c", "main", "new"), 1);
+    free(items);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +332,9 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(the_database_itself_refuses_a_second_open_run, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(what_was_rehearsed_is_known_by_cluster_database_and_script,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(the_oldest_rehearsals_go_past_the_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(a_node_is_known_once_it_has_enrolled, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
