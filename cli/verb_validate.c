@@ -56,7 +56,7 @@ const struct verb verb_validate = {
 static int schema(struct context *c)
 {
     (void)c;
-    static const struct shape *const kinds[] = {&cluster_shape, &application_shape};
+    static const struct shape *const kinds[] = {&cluster_shape, &application_shape, &fleet_shape};
     json_t *json = shape_schema(kinds, ARRAY_SIZE(kinds));
     json_dumpf(json, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
     putchar('\n');
@@ -68,8 +68,8 @@ const struct verb verb_schema = {
     .name = "schema",
     .usage = "",
     .summary = "print the JSON Schema of spec files",
-    .about = "Prints the JSON Schema (draft 2020-12) of Cluster and Application, for editors. It "
-             "is made\n"
+    .about = "Prints the JSON Schema (draft 2020-12) of Cluster, Application and Fleet, for "
+             "editors. It is made\n"
              "from the tables that parse; relations between values are told by `validate` only.\n",
     .example = "  lockstep schema > lockstep.schema.json\n",
     .run = schema,

@@ -35,6 +35,9 @@
 #define LIMIT_MIGRATION_BYTES   (16 * 1024 * 1024)
 #define LIMIT_ARGV              64
 
+#define LIMIT_FLEET_STAGES   32
+#define LIMIT_FLEET_CLUSTERS 1024 /* of all stages */
+
 /* The wire. */
 #define LIMIT_FRAME_BYTES        (32 * 1024 * 1024) /* one gRPC message */
 #define LIMIT_CHUNK_BYTES        (256 * 1024)       /* one range of an artifact */

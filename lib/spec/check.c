@@ -322,6 +322,10 @@ void spec_check(struct arena *arena, const struct spec *spec, bool scheme_known,
         check_cluster(&b, spec->cluster);
         check_references(&b, &cluster_shape, spec->cluster);
     }
+    if (spec->fleet != NULL) {
+        const struct checker f = {arena, complaints, spec, spec->fleet_marks, true, spec->fleet};
+        check_fleet(&f, spec->fleet);
+    }
     if (spec->application != NULL && spec->cluster != NULL) {
         check_together(&a, &b);
     }

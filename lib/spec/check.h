@@ -41,6 +41,7 @@ void check_components(const struct checker *c, const struct application *app);
 void check_wanted_components(const struct checker *c, const struct cluster *cluster,
                              const struct application *app);
 void check_cluster(const struct checker *c, const struct cluster *cluster);
+void check_fleet(const struct checker *c, const struct fleet_spec *fleet);
 /* The two together. `a` and `b`: checkers of the application and of the cluster. */
 void check_together(const struct checker *a, const struct checker *b);
 void check_references(const struct checker *c, const struct shape *shape, const void *document);

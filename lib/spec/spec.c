@@ -1,6 +1,6 @@
 /*
  * Owns the way from files to a spec: which document is which, which Application a Cluster means,
- * and lookups. Refuses documents of an unknown kind, a second Cluster, and Applications that nobody
+ * and lookups. Refuses documents of an unknown kind, a second Cluster or Fleet, and Applications that nobody
  * names.
  */
 #include "lib/spec/spec.h"
@@ -20,6 +20,7 @@ struct found {
     struct arena *arena;
     struct complaints *complaints;
     const struct yaml_document *cluster;
+    const struct yaml_document *fleet;
     struct found_application *applications;
     size_t count, capacity;
 };
@@ -27,20 +28,21 @@ struct found {
 #define SAY(f, at, ...)                                                                            \
     complaints_add((f)->complaints, (at).file, (at).line, (at).column, __VA_ARGS__)
 
-static void sort_cluster(struct found *f, const struct yaml_document *document)
+/* A Cluster or a Fleet: one of each. */
+static void sort_single(struct found *f, const struct yaml_document **first, const char *kind,
+                        const struct yaml_document *document)
 {
-    if (f->cluster == NULL) {
-        f->cluster = document;
+    if (*first == NULL) {
+        *first = document;
         return;
     }
-    SAY(f, document->mark,
-        "a second Cluster: the first is at %s:%d; validate and apply them one by one",
-        f->cluster->file, f->cluster->mark.line);
+    SAY(f, document->mark, "a second %s: the first is at %s:%d; validate and apply them one by one",
+        kind, (*first)->file, (*first)->mark.line);
 }
 
 static void sort_document(struct found *f, const struct yaml_document *document)
 {
-    static const char *const kinds[] = {"Cluster", "Application"};
+    static const char *const kinds[] = {"Cluster", "Application", "Fleet"};
     struct mark at;
     if (document->root->kind == NODE_BROKEN) {
         return;
@@ -53,9 +55,11 @@ static void sort_document(struct found *f, const struct yaml_document *document)
     const char *kind = yaml_peek(document, "kind", &at);
     if (kind == NULL) {
         SAY(f, document->mark,
-            "the key \"kind\" is missing: write kind: Cluster or kind: Application");
+            "the key \"kind\" is missing: write kind: Cluster, kind: Application or kind: Fleet");
     } else if (strcmp(kind, kinds[0]) == 0) {
-        sort_cluster(f, document);
+        sort_single(f, &f->cluster, kind, document);
+    } else if (strcmp(kind, kinds[2]) == 0) {
+        sort_single(f, &f->fleet, kind, document);
     } else if (strcmp(kind, kinds[1]) == 0) {
         f->applications = arena_grow(f->arena, f->applications, f->count, &f->capacity,
                                      sizeof(struct found_application));
@@ -65,7 +69,7 @@ static void sort_document(struct found *f, const struct yaml_document *document)
         const char *nearest = str_nearest(kind, kinds, ARRAY_SIZE(kinds));
         SAY(f, at,
             nearest != NULL ? "unknown kind %s, did you mean \"%s\"?"
-                            : "unknown kind %s: it is Cluster or Application%s",
+                            : "unknown kind %s: it is Cluster, Application or Fleet%s",
             text_quote(f->arena, kind), nearest != NULL ? nearest : "");
     }
 }
@@ -206,6 +210,11 @@ int spec_read(struct arena *arena, const struct spec_file *files, size_t file_co
         spec.cluster = ARENA_NEW(arena, struct cluster);
         shape_from_yaml(&cluster_shape, f.cluster, spec.cluster, &marks, arena, complaints);
         spec.cluster_marks = marks;
+    }
+    if (f.fleet != NULL) {
+        spec.fleet = ARENA_NEW(arena, struct fleet_spec);
+        shape_from_yaml(&fleet_shape, f.fleet, spec.fleet, &marks, arena, complaints);
+        spec.fleet_marks = marks;
     }
     if (application != NULL) {
         spec.application = ARENA_NEW(arena, struct application);

@@ -1,6 +1,6 @@
 /*
- * The two documents that people write, as structs (DESIGN.md, "What a user writes"): an
- * Application, what the vendor knows, and a Cluster, what the site knows. Field order is the order
+ * The documents that people write, as structs (DESIGN.md, "What a user writes"): an Application, what the vendor knows,
+ * a Cluster, what the site knows, and a Fleet, clusters that follow one version stage by stage. Field order is the order
  * of the file.
  */
 #ifndef LOCKSTEP_SPEC_SPEC_H
@@ -333,17 +333,42 @@ struct cluster {
     struct list check;  /* of struct check */
 };
 
+/* ---- Fleet ---- */
+
+struct fleet_gate_spec {
+    int64_t approvers; /* so many different people */
+};
+struct fleet_stage_spec {
+    const char *name;
+    struct strings clusters;
+    int64_t parallel;             /* so many of them at once */
+    int64_t failures;             /* so many may fail without pausing the fleet */
+    int64_t soak_ms;              /* between its end and the next stage; 0: none */
+    struct fleet_gate_spec *gate; /* after it; NULL: none */
+    struct strings requires;      /* stages that must have shown the same way before */
+};
+struct fleet_spec {
+    int64_t lockstep;
+    const char *kind;
+    const char *name;
+    const char *version; /* that its clusters follow */
+    struct list stages;  /* of struct fleet_stage_spec, one after the other */
+};
+
 extern const struct shape application_shape;
 extern const struct shape cluster_shape;
+extern const struct shape fleet_shape;
 extern const struct shape starts_shape;
 
-/* A parsed file set: the Cluster and the Application that it names, each with its marks. Either may
- * be NULL when only the other was given. */
+/* A parsed file set: the Cluster and the Application that it names, a Fleet, each with its marks. What was not given is
+ * NULL. */
 struct spec {
     struct cluster *cluster;
     const struct marks *cluster_marks;
     struct application *application;
     const struct marks *application_marks;
+    struct fleet_spec *fleet;
+    const struct marks *fleet_marks;
     struct version_scheme scheme; /* of the application; `listed` from its releases */
 };
 
@@ -353,7 +378,7 @@ struct spec_file {
     size_t len;
 };
 
-/* Reads all documents of all files; an Application that no Cluster names, a second Cluster, an
+/* Reads all documents of all files; an Application that no Cluster names, a second Cluster or Fleet, an
  * unknown kind … are complaints. Then checks what the tables cannot: references between the two,
  * versions, ranges, regular expressions,
  * ${…} references, duplicate names, missing releases. Everything that is wrong is in `complaints`,
