@@ -118,8 +118,7 @@ static bool has_unknown(const ProtobufCMessage *message)
     return false;
 }
 
-/* Both layouts begin alike. */
-static int check_layout(const ProtobufCMessage *message, uint32_t version, struct error *e)
+int wire_record_check(const ProtobufCMessage *message, uint32_t version, struct error *e)
 {
     if (version != WIRE_RECORD_VERSION) {
         return error_set(e, E_INVALID,
@@ -173,7 +172,7 @@ static int read_word(const Lockstep__V1__RunWord *m, struct record *ret, struct 
 
 static int read_record(const Lockstep__V1__RunRecord *m, struct record *ret, struct error *e)
 {
-    int err = check_layout(&m->base, m->version, e);
+    int err = wire_record_check(&m->base, m->version, e);
     if (err != 0) {
         return err;
     }
@@ -270,7 +269,7 @@ int wire_place_record_pack(struct arena *arena, const struct agent_record *recor
 static int read_place_record(const Lockstep__V1__PlaceRecord *m, struct agent_record *ret,
                              struct wire_instruction *ret_instruction, struct error *e)
 {
-    int err = check_layout(&m->base, m->version, e);
+    int err = wire_record_check(&m->base, m->version, e);
     if (err != 0) {
         return err;
     }

@@ -8,8 +8,11 @@
 #include "lib/core/agent.h"
 #include "lib/core/rollout.h"
 #include "lib/wire/message.h"
+#include "lib/wire/pack.h"
 
 #define WIRE_RECORD_VERSION 2
+/* All layouts begin alike. E_INVALID: another version, or a part that is not known. */
+int wire_record_check(const ProtobufCMessage *message, uint32_t version, struct error *e);
 
 /* The controller's journal of a run. Bytes and strings live in the arena (strings may borrow from the bytes' owner
  * only while packing). E_LIMIT: more than LIMIT_RECORD_BYTES; E_INVALID. */

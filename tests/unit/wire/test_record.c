@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "lib/base/str.h"
+#include "lib/wire/fleet_record.h"
 #include "lib/wire/record.h"
 #include "proto/journal.pb-c.h"
 
@@ -169,6 +170,92 @@ static void records_of_a_place_come_back(void **state)
     }
 }
 
+#define FLEET_RECORDS 6
+static void fleet_records(struct fleet_record ret[FLEET_RECORDS])
+{
+    ret[0] = (struct fleet_record){.type = FLEET_RECORD_MEMBER,
+                                   .at_ms = INT64_MIN,
+                                   .member = UINT32_MAX,
+                                   .member_state = MEMBER_RUNNING,
+                                   .attempt = UINT32_MAX,
+                                   .way = {"plan", "application", "1.0.0", "größer"}};
+    ret[1] = (struct fleet_record){.type = FLEET_RECORD_MEMBER,
+                                   .member_state = MEMBER_LEFT,
+                                   .way = {"", "", "", ""},
+                                   .run = "run",
+                                   .why = "why",
+                                   .who = "anna"};
+    ret[2] = (struct fleet_record){.type = FLEET_RECORD_STATE,
+                                   .state = FLEET_ABORTED,
+                                   .stage = UINT32_MAX,
+                                   .until_ms = INT64_MAX,
+                                   .why = "why",
+                                   .who = "anna"};
+    ret[3] = (struct fleet_record){.type = FLEET_RECORD_STATE};
+    ret[4] = (struct fleet_record){
+        .type = FLEET_RECORD_APPROVAL, .stage = 7, .why = "why", .who = "anna"};
+    ret[5] = (struct fleet_record){.type = FLEET_RECORD_APPROVAL};
+}
+
+static void records_of_a_fleet_come_back(void **state)
+{
+    (void)state;
+    struct fleet_record records[FLEET_RECORDS];
+    fleet_records(records);
+    for (size_t i = 0; i < FLEET_RECORDS; i++) {
+        const struct fleet_record *in = &records[i];
+        struct bytes bytes;
+        struct fleet_record back;
+        assert_int_equal(wire_fleet_record_pack(&arena, in, &bytes, &error), 0);
+        assert_int_equal(wire_fleet_record_unpack(&arena, bytes, &back, &error), 0);
+        assert_int_equal(back.type, in->type);
+        assert_true(back.at_ms == in->at_ms && back.until_ms == in->until_ms);
+        assert_true(back.member == in->member && back.attempt == in->attempt);
+        assert_int_equal(back.member_state, in->member_state);
+        assert_true(back.state == in->state && back.stage == in->stage);
+        assert_true(str_equal(back.way.plan_id, in->way.plan_id) &&
+                    str_equal(back.way.application, in->way.application) &&
+                    str_equal(back.way.from, in->way.from) && str_equal(back.way.to, in->way.to));
+        assert_true(str_equal(back.run, in->run) && str_equal(back.why, in->why) &&
+                    str_equal(back.who, in->who));
+    }
+}
+
+static void expect_fleet_refused(const Lockstep__V1__FleetRecord *message, const char *words)
+{
+    struct bytes bytes;
+    struct fleet_record record;
+    assert_int_equal(wire_pack(&arena, &message->base, &bytes, &error), 0);
+    assert_int_equal(wire_fleet_record_unpack(&arena, bytes, &record, &error), E_INVALID);
+    assert_non_null(strstr(error.message, words));
+}
+
+static void refuses_a_record_of_a_fleet_that_a_newer_program_wrote(void **state)
+{
+    (void)state;
+    Lockstep__V1__FleetRecord message = LOCKSTEP__V1__FLEET_RECORD__INIT;
+    Lockstep__V1__FleetMemberRecord member = LOCKSTEP__V1__FLEET_MEMBER_RECORD__INIT;
+    Lockstep__V1__FleetStateRecord fleet_state = LOCKSTEP__V1__FLEET_STATE_RECORD__INIT;
+    message.record_case = LOCKSTEP__V1__FLEET_RECORD__RECORD_STATE;
+    message.state = &fleet_state;
+    expect_fleet_refused(&message, "version 0");
+    message.version = WIRE_RECORD_VERSION;
+    fleet_state.state = FLEET_STATES;
+    expect_fleet_refused(&message, "state 9");
+    message.record_case = LOCKSTEP__V1__FLEET_RECORD__RECORD_MEMBER;
+    message.member = &member;
+    member.state = MEMBER_STATES;
+    expect_fleet_refused(&message, "state 6");
+    member.state = 0;
+    ProtobufCMessageUnknownField field = {
+        .tag = 99, .wire_type = PROTOBUF_C_WIRE_TYPE_VARINT, .len = 1, .data = (uint8_t[]){1}};
+    member.base.n_unknown_fields = 1;
+    member.base.unknown_fields = &field;
+    expect_fleet_refused(&message, "a part that is not known");
+    message.record_case = LOCKSTEP__V1__FLEET_RECORD__RECORD__NOT_SET;
+    expect_fleet_refused(&message, "its kind is not known");
+}
+
 static void expect_refused(const Lockstep__V1__RunRecord *message, const char *words)
 {
     struct bytes bytes;
@@ -264,8 +351,13 @@ static void read_whatever(struct bytes bytes)
     arena_init(&own);
     struct record record;
     struct agent_record place_record;
+    struct fleet_record fleet_record;
     struct wire_instruction instruction = {0};
     size_t sum = 0;
+    if (wire_fleet_record_unpack(&own, bytes, &fleet_record, &error) == 0 &&
+        fleet_record.type == FLEET_RECORD_MEMBER) {
+        sum += strlen(fleet_record.way.from) + strlen(fleet_record.way.plan_id);
+    }
     if (wire_record_unpack(&own, bytes, &record, &error) == 0 && record.type == RECORD_OUTCOME) {
         sum += strlen(record.outcome.message);
         sum += record.outcome.log_tail != NULL ? strlen(record.outcome.log_tail) : 0;
@@ -285,7 +377,13 @@ static void truncated_and_mutated_bytes_never_crash(void **state)
     struct record records[RUN_RECORDS];
     struct agent_record places[PLACE_RECORDS];
     const struct wire_instruction instruction = an_instruction();
-    struct bytes packed[RUN_RECORDS + PLACE_RECORDS];
+    struct fleet_record fleets[FLEET_RECORDS];
+    struct bytes packed[RUN_RECORDS + PLACE_RECORDS + FLEET_RECORDS];
+    fleet_records(fleets);
+    for (size_t i = 0; i < FLEET_RECORDS; i++) {
+        wire_fleet_record_pack(&arena, &fleets[i], &packed[RUN_RECORDS + PLACE_RECORDS + i],
+                               &error);
+    }
     run_records(records);
     records[2].outcome.log_tail = "a log";
     place_records(places);
@@ -319,6 +417,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(records_of_a_run_come_back, begin_test, end_test),
         cmocka_unit_test_setup_teardown(records_of_a_place_come_back, begin_test, end_test),
+        cmocka_unit_test_setup_teardown(records_of_a_fleet_come_back, begin_test, end_test),
+        cmocka_unit_test_setup_teardown(refuses_a_record_of_a_fleet_that_a_newer_program_wrote,
+                                        begin_test, end_test),
         cmocka_unit_test_setup_teardown(refuses_what_a_newer_program_wrote, begin_test, end_test),
         cmocka_unit_test_setup_teardown(refuses_a_status_and_a_run_that_cannot_be, begin_test,
                                         end_test),
