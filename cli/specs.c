@@ -287,6 +287,9 @@ int specs_read_cluster(struct arena *arena, const char *path, struct spec_set *r
 {
     struct spec_set set = {0};
     int r = read_one(arena, path, &set, e);
+    if (r == 0 && set.spec.cluster == NULL && set.spec.fleet != NULL) {
+        return error_set(e, E_INVALID, "%s holds a Fleet: lockstep fleet apply %s", path, path);
+    }
     if (r == 0 && set.spec.cluster == NULL) {
         return error_set(e, E_INVALID, "%s holds no Cluster: name the file with kind: Cluster",
                          path);
@@ -305,6 +308,20 @@ int specs_read_application(struct arena *arena, const char *path, struct spec_se
     if (r == 0 && set.spec.application == NULL) {
         return error_set(e, E_INVALID,
                          "%s holds no Application: name the file with kind: Application", path);
+    }
+    if (r == 0) {
+        *ret = set;
+    }
+    return r;
+}
+
+int specs_read_fleet(struct arena *arena, const char *path, struct spec_set *ret, struct error *e)
+{
+    struct spec_set set = {0};
+    int r = read_one(arena, path, &set, e);
+    if (r == 0 && set.spec.fleet == NULL) {
+        return error_set(e, E_INVALID, "%s holds no Fleet: name the file with kind: Fleet%s", path,
+                         set.spec.cluster != NULL ? ", or lockstep apply it as a Cluster" : "");
     }
     if (r == 0) {
         *ret = set;

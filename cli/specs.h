@@ -40,4 +40,7 @@ int specs_read_cluster(struct arena *arena, const char *path, struct spec_set *r
 int specs_read_application(struct arena *arena, const char *path, struct spec_set *ret,
                            struct error *e);
 
+/* The one Fleet of a file; the same results. */
+int specs_read_fleet(struct arena *arena, const char *path, struct spec_set *ret, struct error *e);
+
 #endif

@@ -27,6 +27,14 @@
     V(verb_approve)                                                                                \
     V(verb_history)                                                                                \
     V(verb_evidence)                                                                               \
+    V(verb_fleet_apply)                                                                            \
+    V(verb_fleet_status)                                                                           \
+    V(verb_fleet_watch)                                                                            \
+    V(verb_fleet_pause)                                                                            \
+    V(verb_fleet_resume)                                                                           \
+    V(verb_fleet_skip)                                                                             \
+    V(verb_fleet_approve)                                                                          \
+    V(verb_fleet_abort)                                                                            \
     V(verb_cluster_list)                                                                           \
     V(verb_cluster_get)                                                                            \
     V(verb_cluster_history)                                                                        \

@@ -29,6 +29,7 @@ struct runs;
 struct rollback;
 struct post;
 struct rehearsal_call;
+struct fleet_run;
 
 struct controller {
     uv_loop_t loop;
@@ -46,6 +47,7 @@ struct controller {
     struct rollback *rollbacks;        /* runs that ended and are to be taken back */
     struct post *posts;                /* events that webhooks have not been told yet */
     struct rehearsal_call *rehearsals; /* under way */
+    struct fleet_run *fleets;          /* those that are not over */
     struct rpc_server *server;
     bool stopping; /* what places say is not heard any more: the next life asks again */
     int status;    /* of the program, once it stops */

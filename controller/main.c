@@ -8,6 +8,7 @@
 
 #include "controller/agent_api.h"
 #include "controller/controller.h"
+#include "controller/fleets.h"
 #include "controller/notify.h"
 #include "controller/operator_api.h"
 #include "controller/releases.h"
@@ -71,6 +72,7 @@ bool controller_rise_past(struct controller *c, uint64_t fence)
 static void journal_durable_cb(void *context, uint64_t number)
 {
     runs_durable(context, number);
+    fleets_durable(context, number);
 }
 
 static void journal_failed(void *context, const struct error *e)
@@ -166,6 +168,9 @@ static int start(struct controller *c, struct error *e)
     if (r == 0) {
         r = rollbacks_open(c, e);
     }
+    if (r == 0) {
+        r = fleets_open(c, e);
+    }
     return r < 0 ? r : listen_for_all(c, &server, e);
 }
 
@@ -185,6 +190,7 @@ static void stop(struct controller *c)
     while (c->server != NULL) {
         uv_run(&c->loop, UV_RUN_ONCE);
     }
+    fleets_close(c);
     rollbacks_close(c);
     notify_close(c);
     runs_close(c);

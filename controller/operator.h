@@ -45,6 +45,15 @@ Lockstep__V1__RunSummary *operator_run_summary(struct controller *c, struct aren
 /* operator_journal.c: what happened in a run */
 void operator_journal(struct rpc_call *call, struct bytes message);
 
+/* operator_fleets.c: fleets */
+void operator_apply_fleet(struct rpc_call *call, struct bytes message);
+void operator_list_fleets(struct rpc_call *call, struct bytes message);
+void operator_watch_fleet(struct rpc_call *call, struct bytes message);
+void operator_watch_fleet_drained(struct rpc_call *call);
+void operator_watch_fleet_closed(struct rpc_call *call, enum rpc_status status,
+                                 const char *message);
+void operator_fleet_word(struct rpc_call *call, struct bytes message);
+
 /* operator_nodes.c: nodes and how things are */
 void operator_ping(struct rpc_call *call, struct bytes message);
 void operator_status(struct rpc_call *call, struct bytes message);

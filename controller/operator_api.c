@@ -51,5 +51,16 @@ const struct rpc_method operator_api_methods[] = {
      {.on_half_close = no_request, .on_message = operator_list_nodes}},
     {"/lockstep.v1.Operator/EnrollNode",
      {.on_half_close = no_request, .on_message = operator_enroll_node}},
+    {"/lockstep.v1.Operator/ApplyFleet",
+     {.on_half_close = no_request, .on_message = operator_apply_fleet}},
+    {"/lockstep.v1.Operator/ListFleets",
+     {.on_half_close = no_request, .on_message = operator_list_fleets}},
+    {"/lockstep.v1.Operator/WatchFleet",
+     {.on_half_close = no_request,
+      .on_message = operator_watch_fleet,
+      .on_drain = operator_watch_fleet_drained,
+      .on_close = operator_watch_fleet_closed}},
+    {"/lockstep.v1.Operator/FleetWord",
+     {.on_half_close = no_request, .on_message = operator_fleet_word}},
 };
 const size_t operator_api_method_count = ARRAY_SIZE(operator_api_methods);

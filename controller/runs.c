@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/fleets.h"
 #include "controller/notify.h"
 #include "controller/quarantine.h"
 #include "controller/rehearsals.h"
@@ -189,6 +190,7 @@ static void keep_state(struct run *run, const struct waiting *w)
              w->why != NULL ? ": " : "", w->why != NULL ? w->why : "");
     run->ended = end;
     notify_state(run, w);
+    fleets_run_is(c, run->cluster, run->id);
     if (back) {
         rollback_begin(c, run->id);
     }
@@ -421,7 +423,8 @@ int runs_start(struct controller *c, struct arena *arena, const struct run_start
                                       .why = start->why,
                                       .who = start->who,
                                       .takes_back = start->takes_back,
-                                      .started_ms = act_now_ms()};
+                                      .started_ms = act_now_ms(),
+                                      .fleet_key = start->fleet_key};
     r = store_run_put(c->store, &stored, e);
     if (r < 0) {
         return r;
@@ -444,6 +447,9 @@ int runs_start(struct controller *c, struct arena *arena, const struct run_start
     step(run,
          &(struct event){
              .type = EVENT_BEGIN, .now_ms = act_now_ms(), .who = start->who, .why = start->why});
+    if (start->fleet_key == NULL && plan.part == PLAN_WHOLE) {
+        fleets_moved(c, &stored);
+    }
     return 0;
 }
 
@@ -545,6 +551,9 @@ static int word_to_unread(struct controller *c, const char *id, const struct wor
         r = store_run_state(c->store, id, rollout_state_name(ROLLOUT_ABORTED),
                             "it could not be read back", act_now_ms(), e);
         *ret_state = rollout_state_name(ROLLOUT_ABORTED);
+        if (r == 0) {
+            fleets_run_is(c, stored.cluster, stored.run);
+        }
     } else if (r == 0) {
         r = error_set(e, E_CONFLICT, "run %s is %s: there is nothing to %s", id, stored.state,
                       word_name(word->word));

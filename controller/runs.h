@@ -24,6 +24,7 @@ struct run_start {
     const char *who;
     const char *why;        /* for its journal; NULL: nothing to say */
     const char *takes_back; /* the run that it takes back; NULL: none */
+    const char *fleet_key;  /* no two runs have the same; NULL: it is of no fleet */
 };
 int runs_start(struct controller *c, struct arena *arena, const struct run_start *start,
                const char **ret_run, struct error *e);

@@ -6,11 +6,7 @@
 
 #include "lib/base/limits.h"
 #include "lib/base/str.h"
-#include "lib/io/store/sqlite.h"
-
-struct store {
-    sqlite3 *db; /* owned */
-};
+#include "lib/io/store/rows.h"
 
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS fence (number INTEGER NOT NULL);"
@@ -37,12 +33,23 @@ static const char schema[] =
     "  run TEXT PRIMARY KEY, cluster TEXT NOT NULL, plan_id TEXT NOT NULL REFERENCES plan (id),"
     "  from_version TEXT, to_version TEXT, state TEXT NOT NULL, why TEXT, who TEXT,"
     "  started_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL DEFAULT 0,"
-    "  roll_back INTEGER NOT NULL DEFAULT 0, takes_back TEXT);"
+    "  roll_back INTEGER NOT NULL DEFAULT 0, takes_back TEXT, fleet_key TEXT UNIQUE);"
     "CREATE TABLE IF NOT EXISTS quarantine ("
     "  run TEXT PRIMARY KEY REFERENCES run (run), cluster TEXT NOT NULL, spec TEXT NOT NULL,"
     "  from_version TEXT NOT NULL, to_version TEXT NOT NULL, failed_ms INTEGER NOT NULL, why TEXT "
     "NOT NULL);"
-    "CREATE UNIQUE INDEX IF NOT EXISTS run_one_per_cluster ON run (cluster) WHERE ended_ms = 0;";
+    "CREATE UNIQUE INDEX IF NOT EXISTS run_one_per_cluster ON run (cluster) WHERE ended_ms = 0;"
+    "CREATE TABLE IF NOT EXISTS fleet ("
+    "  fleet TEXT PRIMARY KEY, name TEXT NOT NULL, version TEXT NOT NULL, bundle BLOB NOT NULL,"
+    "  who TEXT NOT NULL, acknowledged INTEGER NOT NULL, state TEXT NOT NULL, why TEXT,"
+    "  started_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL DEFAULT 0);"
+    "CREATE UNIQUE INDEX IF NOT EXISTS fleet_one_per_name ON fleet (name) WHERE ended_ms = 0;"
+    "CREATE TABLE IF NOT EXISTS evidence ("
+    "  run TEXT PRIMARY KEY, fleet TEXT NOT NULL, stage TEXT NOT NULL, cluster TEXT NOT NULL,"
+    "  application TEXT NOT NULL, from_version TEXT NOT NULL, to_version TEXT NOT NULL,"
+    "  at_ms INTEGER NOT NULL);"
+    "CREATE INDEX IF NOT EXISTS evidence_of_way"
+    "  ON evidence (fleet, stage, application, from_version, to_version);";
 
 int store_open(const char *path, struct store **ret, struct error *e)
 {
@@ -68,12 +75,9 @@ struct store *store_close(struct store *s)
     return NULL;
 }
 
-/* Calls `take` for every row of a query. `take` fills one row of whatever `context` is. */
-typedef void row_taker(void *context, struct arena *arena, sqlite3_stmt *stmt);
-
-static int each_row(struct store *s, struct arena *arena, const char *sql,
-                    const struct sqlite_arg *args, size_t count, row_taker *take, void *context,
-                    struct error *e)
+int store_each_row(struct store *s, struct arena *arena, const char *sql,
+                   const struct sqlite_arg *args, size_t count, row_taker *take, void *context,
+                   struct error *e)
 {
     sqlite3_stmt *stmt = NULL;
     int r = sqlite_query(s->db, sql, args, count, &stmt, e);
@@ -88,11 +92,6 @@ static int each_row(struct store *s, struct arena *arena, const char *sql,
     sqlite3_finalize(stmt);
     return r < 0 ? r : rows;
 }
-
-#define EACH_ROW(s, arena, sql, take, context, e, ...)                                             \
-    each_row((s), (arena), (sql), (const struct sqlite_arg[]){__VA_ARGS__},                        \
-             sizeof((const struct sqlite_arg[]){__VA_ARGS__}) / sizeof(struct sqlite_arg), (take), \
-             (context), (e))
 
 /* ---- fence ---- */
 
@@ -155,8 +154,8 @@ int store_nodes(struct store *s, struct arena *arena, struct stored_nodes *ret, 
 {
     struct stored_nodes nodes = {0};
     struct growing g = {.list = &nodes};
-    int r = each_row(s, arena, "SELECT " NODE_COLUMNS " FROM node ORDER BY name", NULL, 0,
-                     take_nodes, &g, e);
+    int r = store_each_row(s, arena, "SELECT " NODE_COLUMNS " FROM node ORDER BY name", NULL, 0,
+                           take_nodes, &g, e);
     if (r < 0) {
         return r;
     }
@@ -370,11 +369,11 @@ int store_clusters(struct store *s, struct arena *arena, struct stored_revisions
 {
     struct stored_revisions list = {0};
     struct growing g = {.list = &list};
-    int r = each_row(s, arena,
-                     "SELECT " REVISION_COLUMNS
-                     " FROM revision AS r WHERE number = (SELECT max(number) FROM revision "
-                     "WHERE cluster = r.cluster) ORDER BY cluster",
-                     NULL, 0, take_revisions, &g, e);
+    int r = store_each_row(s, arena,
+                           "SELECT " REVISION_COLUMNS
+                           " FROM revision AS r WHERE number = (SELECT max(number) FROM revision "
+                           "WHERE cluster = r.cluster) ORDER BY cluster",
+                           NULL, 0, take_revisions, &g, e);
     *ret = list;
     return r < 0 ? r : 0;
 }
@@ -499,7 +498,7 @@ int store_plan(struct store *s, struct arena *arena, const char *id, struct byte
 
 #define RUN_COLUMNS                                                                                \
     "run, cluster, plan_id, from_version, to_version, state, why, who, started_ms, ended_ms, "     \
-    "roll_back, takes_back"
+    "roll_back, takes_back, fleet_key"
 
 static struct stored_run read_run(struct arena *arena, sqlite3_stmt *stmt)
 {
@@ -516,6 +515,7 @@ static struct stored_run read_run(struct arena *arena, sqlite3_stmt *stmt)
         .ended_ms = sqlite3_column_int64(stmt, 9),
         .back = (enum stored_back)sqlite3_column_int(stmt, 10),
         .takes_back = sqlite_text(arena, stmt, 11),
+        .fleet_key = sqlite_text(arena, stmt, 12),
     };
 }
 
@@ -547,12 +547,13 @@ int store_run_put(struct store *s, const struct stored_run *run, struct error *e
                       "with `lockstep retry %s`",
                       open.run, open.cluster, open.state, open.run, open.run, open.run);
     } else if (r == 0) {
-        r = SQLITE_RUN(
-            s->db, e,
-            "INSERT INTO run (" RUN_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
-            ARG_TEXT(run->run), ARG_TEXT(run->cluster), ARG_TEXT(run->plan_id), ARG_TEXT(run->from),
-            ARG_TEXT(run->to), ARG_TEXT(run->state), ARG_TEXT(run->why), ARG_TEXT(run->who),
-            ARG_INT(run->started_ms), ARG_INT(run->ended_ms), ARG_TEXT(run->takes_back));
+        r = SQLITE_RUN(s->db, e,
+                       "INSERT INTO run (" RUN_COLUMNS
+                       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
+                       ARG_TEXT(run->run), ARG_TEXT(run->cluster), ARG_TEXT(run->plan_id),
+                       ARG_TEXT(run->from), ARG_TEXT(run->to), ARG_TEXT(run->state),
+                       ARG_TEXT(run->why), ARG_TEXT(run->who), ARG_INT(run->started_ms),
+                       ARG_INT(run->ended_ms), ARG_TEXT(run->takes_back), ARG_TEXT(run->fleet_key));
     }
     arena_deinit(&arena);
     return r;
@@ -572,6 +573,17 @@ int store_run(struct store *s, struct arena *arena, const char *run, struct stor
                      ARG_TEXT(run));
     if (r == 0) {
         return error_set(e, E_NOT_FOUND, "no run %s is known: see `lockstep history`", run);
+    }
+    return r < 0 ? r : 0;
+}
+
+int store_run_of_fleet(struct store *s, struct arena *arena, const char *key,
+                       struct stored_run *ret, struct error *e)
+{
+    int r = EACH_ROW(s, arena, "SELECT " RUN_COLUMNS " FROM run WHERE fleet_key = ?", take_run, ret,
+                     e, ARG_TEXT(key));
+    if (r == 0) {
+        return error_set(e, E_NOT_FOUND, "no run was started for it");
     }
     return r < 0 ? r : 0;
 }
@@ -611,11 +623,12 @@ int store_runs_to_roll_back(struct store *s, struct arena *arena, struct stored_
 {
     struct stored_runs runs = {0};
     struct growing g = {.list = &runs};
-    int r = each_row(s, arena,
-                     "SELECT " RUN_COLUMNS " FROM run WHERE roll_back = 1 AND ended_ms > 0 AND NOT "
-                     "EXISTS (SELECT 1 FROM run AS later WHERE later.cluster = run.cluster AND "
-                     "later.rowid > run.rowid)",
-                     NULL, 0, take_runs, &g, e);
+    int r = store_each_row(
+        s, arena,
+        "SELECT " RUN_COLUMNS " FROM run WHERE roll_back = 1 AND ended_ms > 0 AND NOT "
+        "EXISTS (SELECT 1 FROM run AS later WHERE later.cluster = run.cluster AND "
+        "later.rowid > run.rowid)",
+        NULL, 0, take_runs, &g, e);
     *ret = runs;
     return r < 0 ? r : 0;
 }
@@ -624,9 +637,9 @@ int store_runs_open(struct store *s, struct arena *arena, struct stored_runs *re
 {
     struct stored_runs runs = {0};
     struct growing g = {.list = &runs};
-    int r =
-        each_row(s, arena, "SELECT " RUN_COLUMNS " FROM run WHERE ended_ms = 0 ORDER BY started_ms",
-                 NULL, 0, take_runs, &g, e);
+    int r = store_each_row(s, arena,
+                           "SELECT " RUN_COLUMNS " FROM run WHERE ended_ms = 0 ORDER BY started_ms",
+                           NULL, 0, take_runs, &g, e);
     *ret = runs;
     return r < 0 ? r : 0;
 }

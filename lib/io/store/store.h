@@ -138,6 +138,7 @@ struct stored_run {
     int64_t started_ms, ended_ms; /* 0: not over */
     enum stored_back back;
     const char *takes_back; /* the run that this one takes back; NULL: none */
+    const char *fleet_key;  /* which attempt of which fleet at which cluster it is; NULL: none */
 };
 struct stored_runs {
     struct stored_run *items;
@@ -149,6 +150,9 @@ int store_run_state(struct store *s, const char *run, const char *state, const c
                     int64_t ended_ms, struct error *e);
 int store_run(struct store *s, struct arena *arena, const char *run, struct stored_run *ret,
               struct error *e);
+/* By its fleet_key, which no two runs have. E_NOT_FOUND: none was started. */
+int store_run_of_fleet(struct store *s, struct arena *arena, const char *key,
+                       struct stored_run *ret, struct error *e);
 /* Newest first; cluster NULL: of all. */
 int store_runs(struct store *s, struct arena *arena, const char *cluster, uint32_t limit,
                struct stored_runs *ret, struct error *e);
@@ -179,5 +183,46 @@ int store_quarantine_put(struct store *s, const struct stored_attempt *attempt, 
 int store_quarantine(struct store *s, struct arena *arena, const struct stored_attempt *like,
                      struct stored_attempt *ret, struct error *e);
 int store_quarantine_lift(struct store *s, const struct stored_attempt *like, struct error *e);
+
+/* ---- fleets (fleets.c) ---- */
+/* A fleet as it was applied once. */
+struct stored_fleet {
+    const char *fleet; /* its id */
+    const char *name, *version;
+    struct bytes bundle; /* its file */
+    const char *who;
+    bool acknowledged;
+    const char *state; /* fleet_state_name() */
+    const char *why;
+    int64_t started_ms, ended_ms; /* 0: not over */
+};
+struct stored_fleets {
+    struct stored_fleet *items;
+    size_t count;
+};
+/* E_CONFLICT: one of this name is not over. */
+int store_fleet_put(struct store *s, const struct stored_fleet *fleet, struct error *e);
+int store_fleet_state(struct store *s, const char *fleet, const char *state, const char *why,
+                      int64_t ended_ms, struct error *e);
+/* By its id, or the newest of a name; NULL: the newest of all. E_NOT_FOUND. */
+int store_fleet(struct store *s, struct arena *arena, const char *fleet, struct stored_fleet *ret,
+                struct error *e);
+/* Those that are not over; with `all`, the newest of every name, by name. */
+int store_fleets(struct store *s, struct arena *arena, bool all, struct stored_fleets *ret,
+                 struct error *e);
+
+/* What a run has shown. */
+struct stored_evidence {
+    const char *fleet, *stage; /* names */
+    const char *application;   /* digest */
+    const char *from, *to;
+    const char *cluster, *run;
+    int64_t at_ms;
+};
+/* Once for each run: again changes nothing. */
+int store_evidence_put(struct store *s, const struct stored_evidence *evidence, struct error *e);
+/* Is there any of this fleet, stage, application and way? */
+int store_evidence_has(struct store *s, const struct stored_evidence *evidence, bool *ret,
+                       struct error *e);
 
 #endif

@@ -236,6 +236,101 @@ static void what_failed_is_in_quarantine_until_it_succeeded(void **state)
     assert_int_equal(store_quarantine(w->store, &w->arena, &failed, &found, &w->e), 0);
 }
 
+static void a_run_of_a_fleet_is_found_by_its_key_which_no_other_has(void **state)
+{
+    struct world *w = *state;
+    const struct bytes nothing = {(const uint8_t *)"{}", 2};
+    assert_int_equal(store_plan_put(w->store, "p", nothing, nothing, &w->e), 0);
+    struct stored_run run = {.run = "r1",
+                             .cluster = "chat",
+                             .plan_id = "p",
+                             .to = "2.0.0",
+                             .state = "running",
+                             .started_ms = 1,
+                             .fleet_key = "f.0.1"};
+    struct stored_run found = {0};
+    assert_int_equal(store_run_of_fleet(w->store, &w->arena, "f.0.1", &found, &w->e), E_NOT_FOUND);
+    assert_int_equal(store_run_put(w->store, &run, &w->e), 0);
+    assert_int_equal(store_run_of_fleet(w->store, &w->arena, "f.0.1", &found, &w->e), 0);
+    assert_string_equal(found.run, "r1");
+    run.run = "r2";
+    run.cluster = "shop";
+    assert_true(store_run_put(w->store, &run, &w->e) < 0);
+    run.fleet_key = NULL;
+    assert_int_equal(store_run_put(w->store, &run, &w->e), 0);
+    assert_int_equal(store_run(w->store, &w->arena, "r2", &found, &w->e), 0);
+    assert_null(found.fleet_key);
+}
+
+static void one_fleet_of_a_name_is_not_over_and_the_newest_counts(void **state)
+{
+    struct world *w = *state;
+    struct stored_fleet fleet = {.fleet = "f1",
+                                 .name = "chat",
+                                 .version = "2.0.0",
+                                 .bundle = {(const uint8_t *)"b", 1},
+                                 .who = "anna",
+                                 .acknowledged = true,
+                                 .state = "ready",
+                                 .started_ms = 5};
+    struct stored_fleet found = {0};
+    struct stored_fleets all = {0};
+    assert_int_equal(store_fleet(w->store, &w->arena, NULL, &found, &w->e), E_NOT_FOUND);
+    assert_int_equal(store_fleet_put(w->store, &fleet, &w->e), 0);
+    fleet.fleet = "f2";
+    assert_int_equal(store_fleet_put(w->store, &fleet, &w->e), E_CONFLICT);
+    assert_non_null(strstr(w->e.message, "lockstep fleet abort chat"));
+    assert_int_equal(store_fleet_state(w->store, "f1", "done", NULL, 9, &w->e), 0);
+    assert_int_equal(store_fleet_put(w->store, &fleet, &w->e), 0);
+    fleet.fleet = "f3";
+    fleet.name = "board";
+    assert_int_equal(store_fleet_put(w->store, &fleet, &w->e), 0);
+    assert_int_equal(store_fleet(w->store, &w->arena, "chat", &found, &w->e), 0);
+    assert_string_equal(found.fleet, "f2");
+    assert_true(found.acknowledged && found.started_ms == 5 && found.ended_ms == 0);
+    assert_int_equal(store_fleet(w->store, &w->arena, "f1", &found, &w->e), 0);
+    assert_string_equal(found.state, "done");
+    assert_int_equal(store_fleet(w->store, &w->arena, NULL, &found, &w->e), 0);
+    assert_string_equal(found.fleet, "f3");
+    assert_int_equal(store_fleets(w->store, &w->arena, true, &all, &w->e), 0);
+    assert_int_equal(all.count, 2);
+    assert_string_equal(all.items[1].fleet, "f2");
+    assert_int_equal(store_fleet_state(w->store, "f3", "aborted", "why", 9, &w->e), 0);
+    assert_int_equal(store_fleets(w->store, &w->arena, false, &all, &w->e), 0);
+    assert_int_equal(all.count, 1);
+    assert_string_equal(all.items[0].fleet, "f2");
+}
+
+static void evidence_is_of_one_fleet_stage_application_and_way(void **state)
+{
+    struct world *w = *state;
+    const struct stored_evidence shown = {.fleet = "chat",
+                                          .stage = "staging",
+                                          .application = "d1",
+                                          .from = "1.0.0",
+                                          .to = "2.0.0",
+                                          .cluster = "a",
+                                          .run = "r1",
+                                          .at_ms = 1};
+    bool has = true;
+    assert_int_equal(store_evidence_has(w->store, &shown, &has, &w->e), 0);
+    assert_false(has);
+    assert_int_equal(store_evidence_put(w->store, &shown, &w->e), 0);
+    assert_int_equal(store_evidence_put(w->store, &shown, &w->e), 0);
+    assert_int_equal(store_evidence_has(w->store, &shown, &has, &w->e), 0);
+    assert_true(has);
+    struct stored_evidence others[5] = {shown, shown, shown, shown, shown};
+    others[0].fleet = "board";
+    others[1].stage = "canary";
+    others[2].application = "d2";
+    others[3].from = "1.1.0";
+    others[4].to = "1.1.0";
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+        assert_int_equal(store_evidence_has(w->store, &others[i], &has, &w->e), 0);
+        assert_false(has);
+    }
+}
+
 static void the_database_itself_refuses_a_second_open_run(void **state)
 {
     struct world *w = *state;
@@ -329,6 +424,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_failed_is_in_quarantine_until_it_succeeded, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_run_is_to_be_taken_back_until_another_follows, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_run_of_a_fleet_is_found_by_its_key_which_no_other_has,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(one_fleet_of_a_name_is_not_over_and_the_newest_counts,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(evidence_is_of_one_fleet_stage_application_and_way, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(the_database_itself_refuses_a_second_open_run, setup,
                                         teardown),
