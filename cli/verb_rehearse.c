@@ -143,9 +143,9 @@ const struct verb verb_rehearse = {
         "… as `db "
         "rehearse --json`}],\n"
         "differences}\n",
-    .example = "  lockstep plan chat-prod.yaml --to 7.8.15 -o down.json\n"
-               "  lockstep rehearse down.json\n"
-               "  lockstep rehearse --database down.json\n",
+    .example =
+        "  lockstep rehearse down.json     # made by lockstep plan chat-prod.yaml -o down.json\n"
+        "  lockstep rehearse --database down.json\n",
     .options = rehearse_options,
     .option_count = ARRAY_SIZE(rehearse_options),
     .operands_min = 1,
