@@ -163,6 +163,10 @@ void fleet_judge_record(struct fleet_world *w, const struct fleet_record *record
             fleet_broken(w, "%s is left behind without a reason", c->name);
         }
     }
+    if (record->type == FLEET_RECORD_STATE && record->state == FLEET_PAUSED) {
+        w->pause_record = w->records;
+        w->paused_by = MIN(w->paused_by, w->records);
+    }
     bool done = record->type == FLEET_RECORD_STATE && record->state == FLEET_DONE;
     bool incomplete = record->type == FLEET_RECORD_STATE && record->state == FLEET_INCOMPLETE;
     for (uint32_t i = 0; (done || incomplete) && i < w->cluster_count; i++) {

@@ -73,6 +73,7 @@ struct fleet_world {
     bool stepping, calm, refused;
     bool paused, aborted; /* as people know */
     uint64_t paused_by, aborted_by;
+    uint64_t pause_record; /* the newest */
     bool crash_armed;
     int64_t grace_ms; /* until then a plan that is refused means nothing */
 };

@@ -34,7 +34,8 @@ static void tell_run(struct fleet_world *w, uint32_t at)
     const struct sim_run *run = &w->runs[at];
     if (run->state == ROLLOUT_PAUSED && !w->paused) {
         w->paused = !w->aborted && !fleet_state_is_end(fleet_state(w->machine));
-        w->paused_by = w->records + 1;
+        w->paused_by =
+            fleet_state(w->machine) == FLEET_PAUSED ? w->pause_record : UINT64_MAX; /* not yet */
     }
     bool failed = rollout_state_is_end(run->state) && run->state != ROLLOUT_SUCCEEDED;
     struct sim_cluster *c = &w->clusters[run->cluster];
