@@ -70,7 +70,7 @@ static int restore(struct context *c)
     struct remote r;
     struct planned planned = {0};
     const char *to = args_text(&c->args, "to");
-    const char *databases = args_text(&c->args, "database");
+    const char *databases = args_text(&c->args, "only");
     Lockstep__V1__PlanRequest request = LOCKSTEP__V1__PLAN_REQUEST__INIT;
     request.restore_run = (char *)args_operand(&c->args, 0);
     request.to = to != NULL ? (char *)to : "";
@@ -89,7 +89,7 @@ static int restore(struct context *c)
 }
 
 static const struct option_spec restore_options[] = {
-    {"database", 0, "NAME[,NAME]", "these only; default: all that the run backed up"},
+    {"only", 0, "NAME[,NAME]", "these only; default: all that the run backed up"},
     {"to", 0, "VERSION", "the release to start then; default: the one that ran at the backup"},
     {"output", 'o', "FILE", "write the plan there, for `lockstep apply FILE`; starts nothing"},
     {"yes", 0, NULL, "apply the plan without being asked"},
@@ -99,7 +99,7 @@ static const struct option_spec restore_options[] = {
 
 const struct verb verb_restore = {
     .name = "restore",
-    .usage = "RUN [--database NAME[,NAME]] [--to VERSION] [--yes]",
+    .usage = "RUN [--only NAME[,NAME]] [--to VERSION] [--yes]",
     .summary = "go back to the backups that a run made",
     .about =
         "The way back past the point of no return. Plans from what is there now: the backups are "

@@ -99,7 +99,7 @@ def test_what_has_no_backup_is_not_restored(make_site, start, tmp_path):
     first = ls.ok("--json", "history", CLUSTER).json()["runs"][-1]["run"]
     refused = ls.run("restore", first, "--yes")
     assert refused.code == EXIT_FAILED and "made no backup" in refused.err
-    refused = ls.run("restore", run, "--database", "other", "--yes")
+    refused = ls.run("restore", run, "--only", "other", "--yes")
     assert refused.code == EXIT_FAILED and "made no backup of database other" in refused.err
     viewer = make_operator(ls, "viewer", tmp_path / "viewer")
     refused = run_as(viewer, "restore", run, "--yes")

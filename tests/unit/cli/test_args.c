@@ -123,9 +123,7 @@ static void refuses_unknown_words_with_the_nearest(void **state UNUSED)
 
 static void refuses_wrong_counts_and_values(void **state UNUSED)
 {
-    assert_refused(
-        "plan",
-        "plan wants more: lockstep plan CLUSTER.yaml [--to VERSION] [-o FILE] [--rehearsal FILE]");
+    assert_refused("plan", "plan wants more: lockstep plan CLUSTER.yaml [--to VERSION] [-o FILE]");
     assert_refused("cluster get a b", "cluster get does not know what to do with \"b\": lockstep "
                                       "cluster get NAME [--revision N]");
     assert_refused("plan x --to", "--to wants a value: --to VERSION");
