@@ -34,7 +34,19 @@ void check_path_inside(const struct checker *c, const void *field, const char *k
 void check_path_absolute(const struct checker *c, const void *field, const char *key,
                          const char *path);
 
+bool check_has_database(const struct application *app, const char *name);
+/* "KEY: the application has no database …" with a hint. */
+void check_no_database(const struct checker *c, const void *field, const char *key,
+                       const char *name, const struct application *app);
+/* A range of the application's versions, or NULL. */
+void check_range(const struct checker *c, const void *field, const char *key, const char *text);
+void check_when(const struct checker *c, const struct when_spec *when);
+
+/* An application's checker, by its parts. */
 void check_application(const struct checker *c, const struct application *app);
+void check_artifacts(const struct checker *c, const struct list *artifacts);
+void check_releases(const struct checker *c, const struct application *app);
+void check_paths(const struct checker *c, const struct application *app);
 void check_extra_steps(const struct checker *c, const struct application *app);
 void check_components(const struct checker *c, const struct application *app);
 /* Of the cluster's own checker. */
