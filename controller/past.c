@@ -74,3 +74,51 @@ int past_done(struct controller *c, struct arena *arena, const char *cluster,
     done_list(done, &ret_inventory->done, &ret_inventory->done_count);
     return 0;
 }
+
+/* ---- starts ---- */
+
+struct starts_reader {
+    struct arena *arena;
+    const struct plan *plan;
+    struct past_starts *starts;
+    int64_t since_ms;
+};
+
+static int note_start(void *context, uint64_t number UNUSED, struct bytes data, struct error *e)
+{
+    struct starts_reader *s = context;
+    struct past_starts *starts = s->starts;
+    struct arena arena;
+    arena_init(&arena);
+    struct record record = {0};
+    int r = wire_record_unpack(&arena, data, &record, e);
+    if (r == 0 && record.type == RECORD_OUTCOME && record.at_ms >= s->since_ms &&
+        rollout_is_start(s->plan, &record.key)) {
+        starts->at_ms = arena_grow(s->arena, starts->at_ms, starts->count, &starts->capacity,
+                                   sizeof(*starts->at_ms));
+        starts->at_ms[starts->count++] = record.at_ms;
+    }
+    arena_deinit(&arena);
+    return r;
+}
+
+int past_starts(struct controller *c, struct arena *arena, const struct stored_run *run,
+                int64_t since_ms, struct past_starts *ret, struct error *e)
+{
+    struct stored_runs runs = {0};
+    *ret = (struct past_starts){0};
+    int r = store_runs(c->store, arena, run->cluster, PAST_RUNS_MAX, &runs, e);
+    for (size_t i = runs.count; r == 0 && i > 0; i--) {
+        const struct stored_run *before = &runs.items[i - 1];
+        if (str_equal(before->run, run->run) || before->ended_ms < since_ms) {
+            continue;
+        }
+        struct plan plan = {0};
+        struct starts_reader reader = {
+            .arena = arena, .plan = &plan, .starts = ret, .since_ms = since_ms};
+        r = read_plan(c, arena, before, &plan, e);
+        r = r < 0 ? r : journal_read(c->journal, before->run, 0, note_start, &reader, e);
+        r = r < 0 ? error_wrap(e, "the starts of run %s cannot be read", before->run) : 0;
+    }
+    return r;
+}

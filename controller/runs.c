@@ -10,6 +10,7 @@
 
 #include "controller/fleets.h"
 #include "controller/notify.h"
+#include "controller/past.h"
 #include "controller/quarantine.h"
 #include "controller/rehearsals.h"
 #include "controller/rollback.h"
@@ -398,6 +399,25 @@ int run_read(struct controller *c, const char *id, struct run **ret, struct erro
 
 /* ---- starting and going on ---- */
 
+/* The machine, and what it is told before all else: a pace of starts goes on from one run to the next. */
+static int make_machine(struct run *run, const struct stored_run *stored, struct error *e)
+{
+    run->machine = rollout_new(&run->arena, &run->plan);
+    if (run->plan.starts == NULL) {
+        return 0;
+    }
+    struct arena arena;
+    arena_init(&arena);
+    struct past_starts starts;
+    int r = past_starts(run->controller, &arena, stored,
+                        stored->started_ms - run->plan.starts->within_ms, &starts, e);
+    for (size_t i = 0; r == 0 && i < starts.count; i++) {
+        step(run, &(struct event){.type = EVENT_STARTED, .now_ms = starts.at_ms[i]});
+    }
+    arena_deinit(&arena);
+    return r;
+}
+
 int runs_start(struct controller *c, struct arena *arena, const struct run_start *start,
                const char **ret_run, struct error *e)
 {
@@ -431,12 +451,17 @@ int runs_start(struct controller *c, struct arena *arena, const struct run_start
     }
     struct run *run = NULL;
     r = run_read(c, stored.run, &run, e);
+    if (r == 0 && run != NULL) {
+        r = make_machine(run, &stored, e);
+        if (r < 0) {
+            run_free(run);
+        }
+    }
     if (r < 0 || run == NULL) {
         store_run_state(c->store, stored.run, rollout_state_name(ROLLOUT_FAILED),
                         "it could not be begun", act_now_ms(), NULL);
         return r;
     }
-    run->machine = rollout_new(&run->arena, &run->plan);
     run->next = c->runs->first;
     c->runs->first = run;
     *ret_run = stored.run;
@@ -477,10 +502,10 @@ static int go_on_with(struct controller *c, const struct stored_run *stored, str
     if (r < 0) {
         return r;
     }
-    run->machine = rollout_new(&run->arena, &run->plan);
+    r = make_machine(run, stored, e);
     run->next = c->runs->first;
     c->runs->first = run;
-    r = journal_read(c->journal, run->id, 0, replay, run, e);
+    r = r < 0 ? r : journal_read(c->journal, run->id, 0, replay, run, e);
     if (r < 0) {
         c->runs->first = run->next;
         run_free(run);

@@ -14,6 +14,13 @@ static bool starts(const struct action *a)
     return a != NULL && a->service != NULL && a->service->verb != SERVICE_STOP;
 }
 
+bool rollout_is_start(const struct plan *plan, const struct step_key *key)
+{
+    return key->phase < plan->phases.count &&
+           key->step < plan_phase_at(plan, key->phase)->steps.count &&
+           starts(plan_step_at(plan, key->phase, key->step)->action);
+}
+
 static void index_phase(struct hold_phase *ret, const struct plan_phase *phase)
 {
     for (size_t i = 0; i < phase->steps.count; i++) {
@@ -186,6 +193,13 @@ static bool is_start(const struct hold *h, const struct step_key *key)
 static uint32_t others_down(const struct hold *h)
 {
     return h->down - (is_down(h, h->slot) ? 1 : 0);
+}
+
+void hold_started_before(struct hold *h, int64_t at_ms)
+{
+    if (h->at_most > 0) {
+        push(h, at_ms);
+    }
 }
 
 void hold_clear(struct hold *h)

@@ -6,7 +6,8 @@
  * A node is down when it stands in the middle of a phase that takes its nodes down, and when nobody has said that its service
  * runs: what is not known is not well (a controller that has just started waits until the agents have told it). The pace counts
  * each start from the moment a node begins the phase that brings it until a time after it ended, so that the promise holds
- * whenever in between the service really started. All of it but the wellness comes from the journal.
+ * whenever in between the service really started. All of it comes from the journal but the wellness, and the starts of
+ * earlier runs, which are in theirs.
  */
 #ifndef LOCKSTEP_CORE_HOLD_H
 #define LOCKSTEP_CORE_HOLD_H
@@ -63,6 +64,9 @@ void hold_finished(struct hold *h, uint32_t phase, uint32_t slot);
 void hold_left(struct hold *h, uint32_t phase, uint32_t slot);
 /* The phase is over: none of these is in the middle any more. */
 void hold_phase_over(struct hold *h, uint32_t phase);
+
+/* A start of an earlier run ended then; in order, before any of this run. */
+void hold_started_before(struct hold *h, int64_t at_ms);
 
 /* Somebody says whether the service runs there. */
 void hold_set_well(struct hold *h, uint32_t slot, bool well);

@@ -557,6 +557,9 @@ struct rollout *rollout_new(struct arena *arena, const struct plan *plan)
 static void take(struct rollout *r, const struct event *event, struct effects *out)
 {
     switch (event->type) {
+    case EVENT_STARTED:
+        hold_started_before(&r->walk.hold, event->now_ms);
+        break;
     case EVENT_BEGIN:
         begin(r, event, out);
         break;

@@ -45,7 +45,7 @@
  *
  * Where the plan says max_unavailable, no node begins a phase that takes it down while so many others are down already: those
  * in the middle, and those of which nobody has said that their service runs (rule 4). Where it says `starts`, none begins
- * one that would start more services than so many within the time. What waits stays RUNNING and is told (TELL_WAITING), at
+ * one that would start more services than so many within the time, those of earlier runs counted too. What waits stays RUNNING and is told (TELL_WAITING), at
  * once and again; abort is legal meanwhile.
  *
  * A plan that names places which are not in it FAILS at BEGIN. A journal that does not fit the plan PAUSES at RESUME:
@@ -161,6 +161,7 @@ struct record {
 
 /* ---- events ---- */
 enum event_type {
+    EVENT_STARTED, /* before BEGIN and REPLAY: an earlier run's start of a service ended at now_ms; in order */
     EVENT_BEGIN,      /* a new run starts; who */
     EVENT_REPLAY,     /* one record of an earlier life, in order */
     EVENT_RESUME,     /* all records are replayed; goes on from there */
@@ -232,6 +233,8 @@ struct rollout *rollout_new(struct arena *arena, const struct plan *plan);
 
 /* The one door. Never fails: what is wrong with an event is an effect (REFUSED) or is ignored when it is stale. */
 void rollout_step(struct rollout *r, const struct event *event, struct effects *out);
+/* Does the step start a service? Its outcomes in the journals of the runs before are what EVENT_STARTED tells. */
+bool rollout_is_start(const struct plan *plan, const struct step_key *key);
 /* When EVENT_TIME is wanted next, wall clock; INT64_MAX: never. */
 int64_t rollout_deadline(const struct rollout *r);
 

@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 
 import guestbook_site
@@ -223,3 +224,19 @@ def test_the_rest_is_not_started_before_the_first_node_is_healthy(make_site, sta
     first = {name: min(begin for begin, _, version in watcher.samples[name] if version)
              for name in site.names}
     assert first["app-1"] < min(first["app-2"], first["app-3"])
+
+
+def test_the_pace_of_starts_goes_on_from_run_to_run(make_site, start):
+    """Two nodes were started by the run before: the third start within the time waits."""
+    site = make_site(names=("app-1", "app-2"),
+                     strategy="{ rolling: { canary: 1, max_unavailable: 1 }, "
+                              "starts: { at_most: 2, within: 10s }, if_not_rolling: all-at-once }")
+    ls = start(site)
+    ls.ok("apply", site.write("1.0.0"))
+    apply = ls.start("apply", site.write("1.1.0"))
+    wait_until("a node waits for the pace",
+               lambda: "no more than 2 starts within" in ls.ok("status", "guestbook-demo").words)
+    assert apply.wait(timeout=TRIP_S) == 0, f"{apply.stdout.read()}\n{ls.tails()}"
+    assert site.problems("1.1.0") == []
+    journal = sqlite3.connect(ls.controller_state / "journal.db")
+    assert journal.execute("SELECT count(DISTINCT stream) FROM record").fetchone() == (2,)

@@ -312,6 +312,21 @@ static void the_pace_outlives_the_controller(void **state UNUSED)
     assert_string_equal(at(65 * MINUTE), "0.0@3");
 }
 
+static void the_pace_goes_on_from_one_run_to_the_next(void **state UNUSED)
+{
+    start_all(3, 2);
+    make(3);
+    now = 10 * MINUTE;
+    step((struct event){.type = EVENT_STARTED});
+    now = 50 * MINUTE;
+    assert_string_equal(begin(), "running 0.0@1 [app-2 waits: no more than 2 starts within 60 min "
+                                 "0 s]");
+    now = 51 * MINUTE;
+    ended(0, 0, 0, OUTCOME_DONE);
+    assert_string_equal(at(70 * MINUTE), "0.0@2 [app-3 waits: no more than 2 starts within 60 min "
+                                         "0 s]");
+}
+
 static void a_clock_that_was_set_back_ends_the_wait_all_the_same(void **state UNUSED)
 {
     start_all(2, 1);
@@ -338,6 +353,7 @@ int main(void)
         T(no_more_starts_than_the_pace_allows),
         T(a_retry_is_not_held_but_counts),
         T(the_pace_outlives_the_controller),
+        T(the_pace_goes_on_from_one_run_to_the_next),
         T(a_clock_that_was_set_back_ends_the_wait_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
