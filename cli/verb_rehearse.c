@@ -2,7 +2,7 @@
 #include "cli/output.h"
 #include "cli/planned.h"
 #include "cli/rehearse_databases.h"
-#include "cli/rehearsed.h"
+#include "cli/rehearse_steps.h"
 #include "cli/remote.h"
 #include "cli/subject.h"
 #include "cli/verbs.h"
@@ -59,7 +59,7 @@ static int rehearse_plan(struct context *c)
         say("nothing to rehearse: %s runs %s %s", plan.cluster, plan.application, plan.to);
         return CLI_DONE;
     }
-    return rehearsed_print(c, &plan, planned.id,
+    return rehearse_steps(c, &plan, planned.id,
                            args_flag(&c->args, "no-answer") ? REHEARSAL_NO_ANSWER
                                                             : REHEARSAL_FAILS);
 }

@@ -1,5 +1,5 @@
 /* Owns what `rehearse` shows of a plan: each step, what the cluster is like when it fails, and what Lockstep does then. */
-#include "cli/rehearsed.h"
+#include "cli/rehearse_steps.h"
 
 #include <string.h>
 
@@ -181,7 +181,7 @@ static void print_head(const struct page *p, const char *id, enum rehearsal_faul
                   "the cluster is like this, and Lockstep does this");
 }
 
-int rehearsed_print(struct context *c, const struct plan *plan, const char *id,
+int rehearse_steps(struct context *c, const struct plan *plan, const char *id,
                     enum rehearsal_fault fault)
 {
     struct page page = {.c = c, .plan = plan, .left = left_columns(c->arena, plan)};
