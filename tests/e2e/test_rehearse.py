@@ -18,11 +18,11 @@ ONE = {"db/000001_a.up.sql": "CREATE TABLE a (x int);\n", "db/000001_a.down.sql"
 TWO = {**ONE, "db/000002_b.up.sql": "ALTER TABLE a ADD COLUMN y int;\n",
        "db/000002_b.down.sql": "ALTER TABLE a DROP COLUMN y;\n",
        "db/000003_c.up.sql": "DELETE FROM a WHERE x > 3;\n", "db/000003_c.down.sql": "SELECT 1;\n"}
-# Ends when a session named so is there, in whatever database of the server.
-GATE = ("DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'open') LOOP\n"
+# Ends when a session with such a name is there, in whatever database of the server.
+GATE = ("DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE '%s') LOOP\n"
         "PERFORM pg_sleep(0.01); PERFORM pg_stat_clear_snapshot(); END LOOP; END $$;\n")
-GATED = {**ONE, "db/000002_gate.up.sql": GATE, "db/000002_gate.down.sql": "SELECT 1;\n",
-         "db/000003_c.up.sql": "CREATE TABLE c (x int);\n", "db/000003_c.down.sql": "DROP TABLE c;\n"}
+GATED = {**ONE, "db/000002_gate.up.sql": GATE % "open%", "db/000002_gate.down.sql": "SELECT 1;\n",
+         "db/000003_second.up.sql": GATE % "open all", "db/000003_second.down.sql": "SELECT 1;\n"}
 
 
 def shelf(tmp_path, server, files):
@@ -51,9 +51,10 @@ def at_the_gate(server):
 
 
 @contextlib.contextmanager
-def open_gate(site):
+def open_gates(site, name="open all"):
+    """name="open one": what is not stopped behind the first gate waits at the second for ever."""
     with subprocess.Popen(["psql", "-qAt", "-d", site.server.url("postgres")], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, text=True, env={**os.environ, "PGAPPNAME": "open"}) as psql:
+                          stdout=subprocess.PIPE, text=True, env={**os.environ, "PGAPPNAME": name}) as psql:
         yield
         psql.stdin.close()
 
@@ -172,7 +173,7 @@ def test_a_run_goes_first_and_ends_the_rehearsal(tmp_path, postgres):
         assert rehearsal.returncode == EXIT_FAILED and "began, and goes first" in words
         beside = ls.run("rehearse", "--database", file)
         assert beside.code == EXIT_FAILED and "is not over" in beside.err
-        with open_gate(site):
+        with open_gates(site):
             assert run.wait(timeout=60) == 0, run.stdout.read()
             wait_until("the clone goes", lambda: clones(postgres) == [])
         run.stdout.close()
@@ -205,7 +206,7 @@ def test_a_killed_command_leaves_no_clone_and_a_terminal_sees_how_far_it_is(gate
     command.send_signal(signal.SIGKILL)
     command.wait()
     os.close(terminal)
-    with open_gate(site):
+    with open_gates(site, "open one"):
         wait_until("the clone goes", lambda: clones(site.server) == [])
         wait_until("the directories go", lambda: left_behind(ls.place_state) == [])
 
@@ -217,7 +218,7 @@ def test_a_killed_place_leaves_no_clone(gated):
     ls.kill(ls.place)
     words = rehearsal.communicate(timeout=60)[0]
     assert rehearsal.returncode != 0 and words
-    with open_gate(site):
+    with open_gates(site, "open one"):
         wait_until("the clone goes", lambda: clones(site.server) == [])
     ls.restart(ls.place)
     ls.wait_connected(["n-1"])
@@ -234,7 +235,7 @@ def test_what_a_killed_worker_left_the_next_rehearsal_removes(tmp_path, postgres
         words = rehearsal.communicate(timeout=60)[0]
         assert rehearsal.returncode == EXIT_FAILED and "killed by signal 9" in words
         [left] = clones(postgres)
-        with open_gate(site):
+        with open_gates(site):
             done = ls.run("--json", "rehearse", "--database", site.write("1.1.0"))
             assert done.code == 0, done
         assert done.json()["reports"][0]["clone"]["name"] not in (left,) and clones(postgres) == []
