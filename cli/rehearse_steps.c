@@ -182,7 +182,7 @@ static void print_head(const struct page *p, const char *id, enum rehearsal_faul
 }
 
 int rehearse_steps(struct context *c, const struct plan *plan, const char *id,
-                    enum rehearsal_fault fault)
+                   enum rehearsal_fault fault)
 {
     struct page page = {.c = c, .plan = plan, .left = left_columns(c->arena, plan)};
     size_t width = (size_t)terminal_columns(WIDTH_PIPE);

@@ -9,6 +9,6 @@
 
 /* Each step of the plan in turn; `id` is the plan's. An enum cli_exit. */
 int rehearse_steps(struct context *c, const struct plan *plan, const char *id,
-                    enum rehearsal_fault fault);
+                   enum rehearsal_fault fault);
 
 #endif

@@ -60,8 +60,7 @@ static int rehearse_plan(struct context *c)
         return CLI_DONE;
     }
     return rehearse_steps(c, &plan, planned.id,
-                           args_flag(&c->args, "no-answer") ? REHEARSAL_NO_ANSWER
-                                                            : REHEARSAL_FAILS);
+                          args_flag(&c->args, "no-answer") ? REHEARSAL_NO_ANSWER : REHEARSAL_FAILS);
 }
 
 static int rehearse(struct context *c)

@@ -669,6 +669,11 @@ void runs_progress(struct controller *c, const char *place, const struct wire_re
     struct step_key key;
     if (find_step(c, place, &report->key, &run, &key)) {
         watch_progress(run, &key, report);
+        step(run, &(struct event){.type = EVENT_PROGRESS,
+                                  .now_ms = act_now_ms(),
+                                  .key = key,
+                                  .done = report->done,
+                                  .total = report->total});
     }
 }
 

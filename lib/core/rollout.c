@@ -254,17 +254,19 @@ static void end_step(struct rollout *r, const struct step_key *key, const struct
 
 /* ---- work: one piece at a time, while there is room for its effects ---- */
 
-static void give_up(struct rollout *r, uint32_t slot, int64_t now_ms, struct effects *out)
+/* A time of its step is over: the whole of it, or the one in which its progress must move. */
+static void give_up(struct rollout *r, uint32_t slot, bool stalled, int64_t now_ms,
+                    struct effects *out)
 {
     struct step_key key = walk_key(&r->walk, slot);
-    const struct place *p = &r->walk.places[slot];
-    const struct plan_step *step = plan_step_at(r->walk.layout.plan, key.phase, key.step);
-    int64_t seconds = step->deadline_ms / 1000;
+    const struct plan_step *step = walk_step(&r->walk, slot);
+    int64_t seconds = (stalled ? step->stall_ms : step->deadline_ms) / 1000;
     char *text = machine_text(r, out);
-    const char *place = rollout_place_name(r->walk.layout.plan, key.place);
-    snprintf(text, LIMIT_ERROR_BYTES, "%s did not answer within %lld min %lld s (%s)", place,
-             (long long)(seconds / 60), (long long)(seconds % 60),
-             p->up ? "it is connected" : "it is not connected");
+    snprintf(text, LIMIT_ERROR_BYTES, "%s %s %lld min %lld s (%s)",
+             rollout_place_name(r->walk.layout.plan, key.place),
+             stalled ? "made no progress for" : "did not answer within", (long long)(seconds / 60),
+             (long long)(seconds % 60),
+             r->walk.places[slot].up ? "it is connected" : "it is not connected");
     struct outcome outcome = {
         .status = OUTCOME_UNKNOWN,
         .code = E_TIMEOUT,
@@ -391,7 +393,11 @@ static bool work(struct rollout *r, int64_t now_ms, struct effects *out)
         return true;
     }
     if (deadlines_first(&r->walk.deadlines) <= r->clock_ms) {
-        give_up(r, deadlines_first_number(&r->walk.deadlines), now_ms, out);
+        give_up(r, deadlines_first_number(&r->walk.deadlines), false, now_ms, out);
+        return true;
+    }
+    if (deadlines_first(&r->walk.stalls) <= r->clock_ms) {
+        give_up(r, deadlines_first_number(&r->walk.stalls), true, now_ms, out);
         return true;
     }
     if (timers_work(r, now_ms, out) || gates_work(r, now_ms, out)) {
@@ -525,6 +531,7 @@ static void place_changed(struct rollout *r, const struct event *event, struct e
     if (event->type == EVENT_PLACE_DOWN) {
         hold_lost(&r->walk.hold, slot); /* a node that is missing is not well */
     }
+    walk_watch_stall(&r->walk, slot);
     send(r, slot, out);
 }
 
@@ -575,6 +582,9 @@ static void take(struct rollout *r, const struct event *event, struct effects *o
             end_step(r, &event->key, event->outcome, event->now_ms, out);
         }
         break;
+    case EVENT_PROGRESS:
+        walk_note_progress(&r->walk, &event->key, event->done, event->total);
+        break;
     case EVENT_PLACE_UP:
     case EVENT_PLACE_DOWN:
         place_changed(r, event, out);
@@ -617,8 +627,8 @@ void rollout_step(struct rollout *r, const struct event *event, struct effects *
 
 int64_t rollout_deadline(const struct rollout *r)
 {
-    int64_t due_ms = MIN(deadlines_first(&r->walk.deadlines), timers_due(r));
-    due_ms = MIN(due_ms, r->window_ms);
+    int64_t due_ms = MIN(deadlines_first(&r->walk.deadlines), deadlines_first(&r->walk.stalls));
+    due_ms = MIN(MIN(due_ms, timers_due(r)), r->window_ms);
     if (r->state == ROLLOUT_RUNNING && r->held != HOLD_NOTHING) {
         due_ms = MIN(due_ms, MIN(r->held_ms, r->walk.hold.until_ms));
     }

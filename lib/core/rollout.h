@@ -35,7 +35,9 @@
  * is in the way has FAILED: its records say that the way back is planned then. What is UNKNOWN pauses: a person decides.
  *
  * A step whose deadline passes without an answer has the outcome UNKNOWN with E_TIMEOUT; the true outcome of that same
- * attempt still counts when it comes later, and replaces it.
+ * attempt still counts when it comes later, and replaces it. So has one whose plan says `stall_ms`, when its place is
+ * connected and its progress did not move for so long. That clock is no part of the journal: it begins anew with each
+ * RESUME and whenever the place is connected again, and stands still while it is not.
  *
  * Journal discipline: an intent is recorded before its instruction may be sent (effect SEND carries the record's
  * number), an outcome after it arrived. After a crash the shell replays the records through the same door and then
@@ -166,6 +168,7 @@ enum event_type {
     EVENT_REPLAY,     /* one record of an earlier life, in order */
     EVENT_RESUME,     /* all records are replayed; goes on from there */
     EVENT_OUTCOME,    /* a place reports (may come twice, may be late, may be of another attempt) */
+    EVENT_PROGRESS,   /* a place says how far the step under way is: key, done, total */
     EVENT_PLACE_UP,   /* a place is connected (again): what it owes is instructed again */
     EVENT_PLACE_DOWN, /* it is not: nothing fails because of that before its deadline */
     EVENT_NODE_WELL,  /* its agent says that the service runs there … */
@@ -179,8 +182,9 @@ struct event {
     int64_t
         now_ms; /* wall clock, Unix milliseconds; when it is set back, deadlines come later by as much */
     const struct record *record;   /* REPLAY; borrowed */
-    struct step_key key;           /* OUTCOME */
+    struct step_key key;           /* OUTCOME, PROGRESS */
     const struct outcome *outcome; /* OUTCOME; borrowed until the effects are carried out */
+    uint64_t done, total;          /* PROGRESS: in any unit; only that they move counts */
     uint32_t place;                /* PLACE_UP, PLACE_DOWN, NODE_WELL, NODE_UNWELL */
     struct word_event word;        /* WORD */
     const char *who,

@@ -30,6 +30,7 @@ void walk_init(struct walk *w, struct arena *arena, const struct plan *plan)
     w->places = ARENA_ARRAY(arena, w->layout.slot_count, struct place);
     w->queue = ARENA_ARRAY(arena, w->layout.slot_count, uint32_t);
     deadlines_init(&w->deadlines, arena, w->layout.slot_count);
+    deadlines_init(&w->stalls, arena, w->layout.slot_count);
     deadlines_init(&w->waits, arena, w->layout.slot_count);
     for (uint32_t i = 0; i < w->layout.slot_count; i++) {
         w->places[i].phase = WALK_NO_PHASE;
@@ -150,11 +151,40 @@ bool walk_wake(struct walk *w, int64_t clock_ms, bool enqueue)
 void walk_set_back(struct walk *w, int64_t by_ms)
 {
     deadlines_shift(&w->waits, -by_ms);
+    deadlines_shift(&w->stalls, -by_ms);
 }
 
 void walk_resume(struct walk *w, int64_t now_ms)
 {
     deadlines_not_after(&w->waits, now_ms + LIMIT_BACKOFF_MS);
+    for (uint32_t i = 0; i < w->layout.slot_count; i++) {
+        walk_watch_stall(w, i);
+    }
+}
+
+void walk_watch_stall(struct walk *w, uint32_t slot)
+{
+    const struct place *p = &w->places[slot];
+    deadlines_clear(&w->stalls, slot);
+    if (p->up && p->state == STEP_UNDER_WAY && walk_step(w, slot)->stall_ms > 0) {
+        deadlines_set(&w->stalls, slot, w->now_ms + walk_step(w, slot)->stall_ms);
+    }
+}
+
+void walk_note_progress(struct walk *w, const struct step_key *key, uint64_t done, uint64_t total)
+{
+    uint32_t slot = layout_slot_of_place(&w->layout, key->place);
+    if (slot == ROLLOUT_PLACE_UNKNOWN) {
+        return;
+    }
+    struct place *p = &w->places[slot];
+    bool current = p->state == STEP_UNDER_WAY && p->phase == key->phase && p->step == key->step &&
+                   p->attempt == key->attempt;
+    if (current && (p->done != done || p->total != total)) {
+        p->done = done;
+        p->total = total;
+        walk_watch_stall(w, slot);
+    }
 }
 
 bool walk_is_fresh(const struct walk *w)
@@ -407,6 +437,8 @@ bool walk_note_intent(struct walk *w, const struct step_key *key, int64_t deadli
     p->attempt = key->attempt;
     p->state = STEP_UNDER_WAY;
     p->deadline_ms = deadline_ms;
+    p->done = 0;
+    p->total = 0;
     p->after = after;
     p->sent = false;
     p->again = false;
@@ -421,6 +453,7 @@ bool walk_note_intent(struct walk *w, const struct step_key *key, int64_t deadli
     w->under_way++;
     w->touched = w->touched || walk_phase(w)->disruptive;
     deadlines_set(&w->deadlines, slot, deadline_ms);
+    walk_watch_stall(w, slot);
     assert(w->under_way == w->deadlines.count);
     return true;
 }
@@ -562,6 +595,7 @@ bool walk_note_outcome(struct walk *w, const struct step_key *key, const struct 
         assert(w->under_way > 0);
         w->under_way--;
         deadlines_clear(&w->deadlines, slot);
+        deadlines_clear(&w->stalls, slot);
         hold_ended(&w->hold, key, w->now_ms);
     }
     p->guess = is_guess(outcome);

@@ -6,8 +6,8 @@
  *
  *   WAITING ──intent──> UNDER_WAY ──outcome──> DONE ──next step's intent──> …
  *                           ^  │  \─────────> FAILED  ┐ next attempt: by itself while retries are left
- *                           │  └ deadline ──> UNKNOWN ┘ (FAILED only), else after the word `retry`
- *                           └─────────────────┘ (UNKNOWN by a deadline turns into the late true outcome)
+ *                           │  └ its time ──> UNKNOWN ┘ (FAILED only), else after the word `retry`
+ *                           └─────────────────┘ (UNKNOWN by a deadline or a stall turns into the late true outcome)
  *
  *   the word `retry` in a phase of scope once, for a step with retry_back 2:
  *
@@ -31,8 +31,9 @@ struct place {
     enum step_state state;
     int64_t retries_left;
     int64_t deadline_ms;
-    uint32_t failures; /* that no retry of its own was left for */
-    uint64_t after;    /* the intent's record in this life; 0: an earlier one */
+    uint64_t done, total; /* its progress, as it was told last */
+    uint32_t failures;    /* that no retry of its own was left for */
+    uint64_t after;       /* the intent's record in this life; 0: an earlier one */
     struct step_key
         last; /* of all the run: the last that is known to be DONE here; attempt 0: none */
     bool up;
@@ -53,6 +54,7 @@ struct walk {
     int64_t now_ms;             /* of the event, or of the replayed record */
     struct place *places;       /* by slot */
     struct deadlines deadlines; /* of what is under way; by slot */
+    struct deadlines stalls;    /* of what is under way, must move, and is connected; by slot */
     struct deadlines waits;     /* until the next attempt may begin; by slot */
     uint32_t *queue;            /* a ring of slots whose next step or attempt is due */
     uint32_t queue_head, queue_count;
@@ -80,6 +82,11 @@ bool walk_note_intent(struct walk *w, const struct step_key *key, int64_t deadli
                       uint64_t after);
 bool walk_note_outcome(struct walk *w, const struct step_key *key, const struct outcome *outcome,
                        int64_t at_ms);
+/* The clock of a stall begins anew where the plan has one for what is under way at the slot, and its place is up; else none
+ * runs there. */
+void walk_watch_stall(struct walk *w, uint32_t slot);
+/* How far a step is. Nothing happens when that is what was known, or when it is another step or attempt. */
+void walk_note_progress(struct walk *w, const struct step_key *key, uint64_t done, uint64_t total);
 /* The word `retry`: what is bad, at one slot or at all, is due again. Linear in the phase's members. */
 #define WALK_EVERY_SLOT UINT32_MAX
 void walk_forgive(struct walk *w, uint32_t slot);
@@ -108,9 +115,9 @@ void walk_enqueue(struct walk *w, uint32_t slot);
 bool walk_waits(const struct walk *w, uint32_t slot);
 /* One wait that is over by `clock_ms`, or false. With `enqueue` its attempt is due now. */
 bool walk_wake(struct walk *w, int64_t clock_ms, bool enqueue);
-/* The clock was set back: waits end earlier by as much. */
+/* The clock was set back: waits end, and stalls come, earlier by as much. */
 void walk_set_back(struct walk *w, int64_t by_ms);
-/* After a replay: no wait is longer than any may be. */
+/* After a replay: no wait is longer than any may be, and the clocks of stalls begin anew. */
 void walk_resume(struct walk *w, int64_t now_ms);
 /* Has nothing of the phase that is walked begun? */
 bool walk_is_fresh(const struct walk *w);

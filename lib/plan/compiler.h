@@ -433,25 +433,27 @@ const char *detour(struct compiler *c, const char *database);
 bool prove_plan(struct compiler *c, struct strings *ret);
 
 /* ---- deadlines ---- */
-#define SECOND_MS           INT64_C(1000)
-#define MINUTE_MS           (60 * SECOND_MS)
-#define PREFLIGHT_MS        (1 * MINUTE_MS)
-#define STAGE_MS            (30 * MINUTE_MS)
-#define DENY_MS             (30 * SECOND_MS)
-#define SWAP_MS             (10 * MINUTE_MS)
-#define RETIRE_MS           (10 * MINUTE_MS)
-#define BACKUP_MS           (4 * 60 * MINUTE_MS)
-#define LOCK_WAIT_MS        (2 * MINUTE_MS)
-#define WRITERS_WAIT_MS     (1 * MINUTE_MS)
-#define DRIFT_MS            (2 * MINUTE_MS)
-#define DATA_CHECK_MS       (5 * MINUTE_MS)
-#define TOOL_LOCK_WAIT_MS   (1 * MINUTE_MS)
-#define LEDGER_MS           (1 * MINUTE_MS)
-#define CHECKPOINT_MS       (2 * MINUTE_MS)
-#define MIGRATE_MS          (4 * 60 * MINUTE_MS)
-#define SQL_MS              (30 * MINUTE_MS)
-#define SERVICE_MS          (2 * MINUTE_MS)
-#define SLACK_MS            (30 * SECOND_MS) /* for the way there and back, past an action's own limit */
+#define SECOND_MS         INT64_C(1000)
+#define MINUTE_MS         (60 * SECOND_MS)
+#define PREFLIGHT_MS      (1 * MINUTE_MS)
+#define STAGE_MS          (30 * MINUTE_MS)
+#define DENY_MS           (30 * SECOND_MS)
+#define SWAP_MS           (10 * MINUTE_MS)
+#define RETIRE_MS         (10 * MINUTE_MS)
+#define BACKUP_MS         (4 * 60 * MINUTE_MS)
+#define LOCK_WAIT_MS      (2 * MINUTE_MS)
+#define WRITERS_WAIT_MS   (1 * MINUTE_MS)
+#define DRIFT_MS          (2 * MINUTE_MS)
+#define DATA_CHECK_MS     (5 * MINUTE_MS)
+#define TOOL_LOCK_WAIT_MS (1 * MINUTE_MS)
+#define LEDGER_MS         (1 * MINUTE_MS)
+#define CHECKPOINT_MS     (2 * MINUTE_MS)
+#define MIGRATE_MS        (4 * 60 * MINUTE_MS)
+#define SQL_MS            (30 * MINUTE_MS)
+#define SERVICE_MS        (2 * MINUTE_MS)
+#define SLACK_MS          (30 * SECOND_MS) /* for the way there and back, past an action's own limit */
+/* Past an action's own `stall`: one answer of a database, the end of what the action started, and the way back. */
+#define STALL_SLACK_MS      (2 * MINUTE_MS)
 #define STAGE_RETRIES       2
 #define STAGE_BACKOFF_MS    (5 * SECOND_MS)
 #define WAVES_MAX           100 /* more waves than that become one phase that keeps `parallel` under way */

@@ -271,6 +271,16 @@ static int64_t limit_of(const struct compiler *c, const struct extra_step *step,
     return own > 0 ? MIN(own, whole) : whole;
 }
 
+/* Only an action that can see its work move has a `stall`; that one ends it first, with better words. Ours is for a worker
+ * that hangs itself. */
+static int64_t stall_of(const struct action *a)
+{
+    int64_t own_ms = a->wait != NULL     ? a->wait->stall_ms
+                     : a->follow != NULL ? a->follow->stall_ms + a->follow->every_ms
+                                         : 0;
+    return own_ms > 0 ? MIN(own_ms + STALL_SLACK_MS, LIMIT_DURATION_MS) : 0;
+}
+
 void extra_add_actions(struct compiler *c, struct plan_phase *phase, size_t hop,
                        const struct extra_actions *what)
 {
@@ -287,6 +297,7 @@ void extra_add_actions(struct compiler *c, struct plan_phase *phase, size_t hop,
         *s->action = action;
         s->why = what->why;
         s->extra = what->extra;
+        s->stall_ms = stall_of(&action);
         s->retries = what->step->retries;
         s->backoff_ms = what->step->backoff_ms;
     }

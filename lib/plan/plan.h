@@ -85,6 +85,7 @@ struct plan_step {
     const char *on;     /* scope once: its place; NULL in a phase of nodes */
     struct action *action; /* ${node.*} and ${run} are still references; all others are resolved */
     int64_t deadline_ms;   /* from the intent to the outcome */
+    int64_t stall_ms;      /* its progress must move once in so long; 0: it need not */
     int64_t retries;       /* after a FAILED outcome; never after UNKNOWN */
     int64_t backoff_ms;    /* before the first of them; doubles, up to LIMIT_BACKOFF_MS */
     int64_t

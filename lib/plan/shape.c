@@ -99,6 +99,7 @@ static const struct field step_fields[] = {
      .required = true,
      .min = 1,
      .max = LIMIT_DURATION_MS},
+    {.key = "stall", .type = SHAPE_INT, AT(plan_step, stall_ms), .max = LIMIT_DURATION_MS},
     {.key = "retries", .type = SHAPE_INT, AT(plan_step, retries), .max = LIMIT_ATTEMPTS},
     {.key = "backoff", .type = SHAPE_INT, AT(plan_step, backoff_ms), .max = LIMIT_BACKOFF_MS},
     {.key = "retry_back", .type = SHAPE_INT, AT(plan_step, retry_back), .max = LIMIT_PHASE_STEPS},

@@ -31,6 +31,7 @@ struct follow {
     double left;       /* to the end; FAR_AWAY: no answer yet */
     double nearest;    /* the least that was left */
     int64_t nearer_ms; /* when that was */
+    uint64_t nearer;   /* how often it came nearer */
     int64_t started_ms;
     int64_t asked_ms;
     int64_t reached_ms; /* 0: not yet */
@@ -117,20 +118,22 @@ static void tell(struct follow *f)
     int tenths = f->left > 1 ? 0 : (int)((1 - f->left) * PERCENT * TENTHS);
     snprintf(text, sizeof(text), "%d.%d %%%s", tenths / TENTHS, tenths % TENTHS,
              f->running ? ", its command runs" : "");
-    f->act->progress(f->act, (uint64_t)(tenths / TENTHS), PERCENT, text);
+    /* A step nearer may be far less than a tenth of a percent: each is one. */
+    f->act->progress(f->act, f->nearer, 0, text);
 }
 
 static void judge(struct follow *f, int64_t now)
 {
+    if (f->left < f->nearest) {
+        f->nearest = f->left;
+        f->nearer_ms = now;
+        f->nearer++;
+    }
     if (f->left <= 0) {
         f->reached_ms = f->reached_ms > 0 ? f->reached_ms : now;
         return;
     }
     f->reached_ms = 0;
-    if (f->left < f->nearest) {
-        f->nearest = f->left;
-        f->nearer_ms = now;
-    }
     const char *name = f->a->database.name;
     if (act_stopped(f->act)) {
         f->rc = error_set(f->e, E_CANCELLED, "database %s: stopped at %s", name, words(f));

@@ -312,6 +312,7 @@ static int prepare(struct arena *arena, struct job *job, int *ret_log_fd, int *r
         return r;
     }
     unlink(arena_printf(arena, "%s/outcome", job->dir));
+    unlink(arena_printf(arena, "%s/" WORKER_PROGRESS_FILE, job->dir));
     struct bytes packed = {0};
     r = worker_instruction_pack(arena, &job->instruction, &packed, e);
     if (r == 0) {
@@ -382,11 +383,34 @@ static bool worker_lives(const struct job *job)
     return lives;
 }
 
+/* The pipe ended with who started the worker. What it tells is in a file as well. */
+static void look_at_progress(struct job *job)
+{
+    char path[LIMIT_PATH_BYTES];
+    char line[JOB_PROGRESS_BYTES];
+    snprintf(path, sizeof(path), "%s/" WORKER_PROGRESS_FILE, job->dir);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
+    if (fd >= 0) {
+        close(fd);
+    }
+    char *end = len > 0 ? memchr(line, '\n', (size_t)len) : NULL;
+    if (end == NULL) {
+        return;
+    }
+    *end = '\0';
+    if (strcmp(line, job->line) != 0) {
+        memcpy(job->line, line, (size_t)(end - line) + 1);
+        tell_progress(job, line);
+    }
+}
+
 static void look(uv_timer_t *timer)
 {
     struct job *job = timer->data;
     /* First whether it lives, then whether there is an outcome: the other order could miss both. */
     bool lives = worker_lives(job);
+    look_at_progress(job);
     if (!lives && end_with_outcome(job)) {
         return;
     }

@@ -32,6 +32,7 @@ struct worker {
     const char *dir;
     struct place_worker_config config;
     int64_t told_ms; /* when progress was told last */
+    int progress_fd; /* the same for an agent of a later life; -1: none is kept */
 };
 
 #define PROGRESS_EVERY_MS 100
@@ -47,6 +48,10 @@ static void tell_progress(struct act *act, uint64_t done, uint64_t total, const 
     char line[256];
     int len = snprintf(line, sizeof(line), "%llu %llu %.200s\n", (unsigned long long)done,
                        (unsigned long long)total, text != NULL ? text : "");
+    /* Longer than what it writes over, or not: who reads it stops at the first end of a line. */
+    if (len > 0 && w->progress_fd >= 0 && pwrite(w->progress_fd, line, (size_t)len, 0) < 0) {
+        act_log(act, "cannot keep the progress: %s", strerror(errno));
+    }
     /* Nobody may be listening any more: the outcome is what counts. */
     if (len > 0 && write(WORKER_FD_PROGRESS, line, (size_t)len) < 0) {
         return;
@@ -220,6 +225,9 @@ static int work(struct worker *w, struct error *e)
         if (str_empty(act.run)) {
             act.stopped = nobody_listens;
             act.facts_bytes_max = LIMIT_OBSERVED_BYTES;
+        } else {
+            const char *path = arena_printf(&w->arena, "%s/" WORKER_PROGRESS_FILE, w->dir);
+            w->progress_fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         }
         r = actions_run(&act, &action, e);
     }
@@ -236,7 +244,7 @@ int place_worker_main(int argc, char **argv)
     /* What we start must not keep our lock or our pipe. */
     fcntl(WORKER_FD_PROGRESS, F_SETFD, FD_CLOEXEC);
     fcntl(WORKER_FD_LOCK, F_SETFD, FD_CLOEXEC);
-    struct worker w = {.state_dir = argv[1], .dir = argv[2]};
+    struct worker w = {.state_dir = argv[1], .dir = argv[2], .progress_fd = -1};
     arena_init(&w.arena);
     struct error e = {0};
     int r = work(&w, &e);

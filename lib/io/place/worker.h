@@ -5,7 +5,9 @@
 #include "lib/wire/message.h"
 
 #define WORKER_FD_PROGRESS 3 /* lines "done total text" */
-#define WORKER_FD_LOCK     4 /* the locked DIR/lock; its lock ends with the worker */
+#define WORKER_PROGRESS_FILE                                                                       \
+    "progress" /* in DIR, of a step: the last such line, for who did not start the worker */
+#define WORKER_FD_LOCK 4 /* the locked DIR/lock; its lock ends with the worker */
 
 #define WORKER_FILE_BYTES_MAX (LIMIT_OBSERVED_BYTES + LIMIT_RECORD_BYTES)
 

@@ -105,7 +105,7 @@ static int wait_round(struct act *act, const struct wait_action *a, struct file_
         return error_set(e, E_TIMEOUT, "waited %s: %s", str_duration(act->arena, now - started),
                          probe.words);
     }
-    act->progress(act, 0, 0, probe.words);
+    act->progress(act, (uint64_t)MAX(view->size, 0), 0, probe.words);
     return 0;
 }
 

@@ -199,6 +199,104 @@ static void a_pause_is_told_again_as_often_as_the_spec_says(void **state)
     assert_int_equal(rollout_state(rig.r), ROLLOUT_PAUSED);
 }
 
+/* ---- stalls ---- */
+
+#define STALL INT64_C(10000)
+
+/* A step of one node that has all day and must move within STALL, then one that need not. */
+static void begin_stalling(void)
+{
+    struct plans p = plans_begin(&rig.arena, 1, 1);
+    plans_phase(&p, "move", 0, 0, true);
+    struct plan_step *step = plans_step(&p, "follow", NULL);
+    step->deadline_ms = 20 * HOUR;
+    step->stall_ms = STALL;
+    step->retries = 1;
+    plans_step(&p, "health", NULL)->deadline_ms = HOUR;
+    begin(p.plan);
+}
+
+static const char *moves(int64_t at_ms, uint32_t step, uint32_t attempt, uint64_t done)
+{
+    rig.now = at_ms;
+    return rig_step((struct event){.type = EVENT_PROGRESS,
+                                   .key = {.step = step, .attempt = attempt},
+                                   .done = done,
+                                   .total = 9});
+}
+
+static void a_step_without_progress_is_unknown_and_its_late_end_still_counts(void **state)
+{
+    (void)state;
+    begin_stalling();
+    assert_int_equal(rollout_deadline(rig.r), STALL); /* it has not said anything yet */
+    assert_string_equal(moves(8000, 0, 1, 1), "");
+    assert_int_equal(rollout_deadline(rig.r), 8000 + STALL);
+    moves(9000, 0, 1, 1); /* what does not move is no progress */
+    moves(9000, 0, 2, 5); /* nor is that of another attempt */
+    moves(9000, 1, 1, 5); /* or step */
+    assert_int_equal(rollout_deadline(rig.r), 8000 + STALL);
+    assert_string_equal(rig_at(8000 + STALL - 1), "");
+    assert_string_equal(rig_at(8000 + STALL), "unknown:0.0@1#1 paused");
+    assert_int_equal(rig.out.items[0].record.outcome.code, E_TIMEOUT);
+    assert_string_equal(rollout_why(rig.r),
+                        "app-1: follow: app-1 made no progress for 0 min 10 s (it is connected)");
+    assert_int_equal(rollout_under_way(rig.r), 0);
+    moves(20000, 0, 1, 7); /* that it moves again is no end: a person has been asked */
+    assert_int_equal(rollout_state(rig.r), ROLLOUT_PAUSED);
+    rig.now = 30000;
+    assert_string_equal(rig_ended(0, 0, 0, 1, OUTCOME_DONE), "done:0.0@1#1");
+    assert_string_equal(rig_word(WORD_RETRY), "running intent:0.1@1#1 send:0.1@1#1");
+    /* The next step has no such clock. */
+    assert_int_equal(rollout_deadline(rig.r), 30000 + HOUR);
+}
+
+static void every_attempt_has_a_stall_of_its_own(void **state)
+{
+    (void)state;
+    begin_stalling();
+    moves(9000, 0, 1, 5);
+    assert_string_equal(rig_ended(0, 0, 0, 1, OUTCOME_FAILED),
+                        "failed:0.0@1#1 intent:0.0@1#2 send:0.0@1#2");
+    assert_int_equal(rollout_deadline(rig.r), 9000 + STALL);
+    moves(12000, 0, 2, 5); /* as far as the attempt before it: it moved all the same */
+    assert_int_equal(rollout_deadline(rig.r), 12000 + STALL);
+}
+
+static void a_stall_stands_still_while_its_place_is_away(void **state)
+{
+    (void)state;
+    begin_stalling();
+    moves(1000, 0, 1, 5);
+    rig_step((struct event){.type = EVENT_PLACE_DOWN, .place = 0});
+    assert_int_equal(rollout_deadline(rig.r), 20 * HOUR);
+    assert_string_equal(rig_at(HOUR), "");
+    assert_string_equal(rig_step((struct event){.type = EVENT_PLACE_UP, .place = 0}),
+                        "send:0.0@1#1");
+    assert_int_equal(rollout_deadline(rig.r), HOUR + STALL);
+    assert_string_equal(rig_at(HOUR + STALL), "unknown:0.0@1#1 paused");
+}
+
+static void a_stall_begins_anew_with_a_restart_and_survives_a_clock_that_is_set(void **state)
+{
+    (void)state;
+    begin_stalling();
+    moves(9000, 0, 1, 5);
+    dies_and_comes_back(HOUR);
+    assert_int_equal(rollout_deadline(rig.r), HOUR + STALL);
+    moves(HOUR + 4000, 0, 1, 5); /* to this life it is news */
+    assert_int_equal(rollout_deadline(rig.r), HOUR + 4000 + STALL);
+    assert_string_equal(rig_at(HOUR + 5000), "");
+    assert_string_equal(rig_at(-HOUR), ""); /* set back: what was left is still left */
+    assert_int_equal(rollout_deadline(rig.r), -HOUR + STALL - 1000);
+    dies_and_comes_back(-2 * HOUR); /* behind the journal */
+    assert_int_equal(rollout_deadline(rig.r), -2 * HOUR + STALL);
+    assert_string_equal(rig_at(-2 * HOUR + STALL), "unknown:0.0@1#1 paused");
+    dies_and_comes_back(-2 * HOUR + 2 * STALL); /* what has ended has no clock any more */
+    assert_string_equal(rig_at(-2 * HOUR + 4 * STALL), "");
+    assert_int_equal(rollout_state(rig.r), ROLLOUT_PAUSED);
+}
+
 /* ---- budgets ---- */
 
 static void a_node_that_fails_within_the_budget_is_left_behind(void **state)
@@ -444,6 +542,16 @@ int main(void)
             a_run_that_is_late_pauses_and_a_retry_gives_it_as_long_again, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(
             the_deadlines_of_runs_and_waves_survive_a_restart_and_a_clock_that_is_set, rig_setup,
+            rig_teardown),
+        cmocka_unit_test_setup_teardown(
+            a_step_without_progress_is_unknown_and_its_late_end_still_counts, rig_setup,
+            rig_teardown),
+        cmocka_unit_test_setup_teardown(every_attempt_has_a_stall_of_its_own, rig_setup,
+                                        rig_teardown),
+        cmocka_unit_test_setup_teardown(a_stall_stands_still_while_its_place_is_away, rig_setup,
+                                        rig_teardown),
+        cmocka_unit_test_setup_teardown(
+            a_stall_begins_anew_with_a_restart_and_survives_a_clock_that_is_set, rig_setup,
             rig_teardown),
         cmocka_unit_test_setup_teardown(a_pause_is_told_again_as_often_as_the_spec_says, rig_setup,
                                         rig_teardown),

@@ -178,6 +178,9 @@ static void follows_work_beside_the_hop_and_knows_what_cannot_be_undone(void **s
     assert_false(a->run->once);
     assert_int_equal(a->to, 1);
     assert_int_equal(step->deadline_ms, (24 * 60 * 60 + 30) * 1000);
+    /* its own stall, once asked, and two minutes: then it is its worker that hangs */
+    assert_int_equal(step->stall_ms, a->stall_ms + a->every_ms + 2 * 60 * 1000);
+    assert_int_equal(step_named("swap", 0)->stall_ms, 0);
     assert_non_null(strstr(text, "! cannot be undone: the old search index is gone: POINT OF NO "
                                  "RETURN (then: restore)"));
     assert_non_null(strstr(text, "no backup is made before it"));

@@ -31,6 +31,7 @@ struct world {
     uv_timer_t alive; /* a place keeps no loop alive: in a program the connections do */
     struct place *place;
     size_t ended, busy, observed, progress;
+    uint64_t done;           /* of the last progress */
     struct wire_report last; /* of those that ended or were observed; strings in the arena */
 };
 
@@ -41,6 +42,7 @@ static void take(void *context, const struct wire_report *report)
     w->busy += report->type == WIRE_REPORT_BUSY ? 1 : 0;
     w->observed += report->type == WIRE_REPORT_OBSERVED ? 1 : 0;
     w->progress += report->type == WIRE_REPORT_PROGRESS ? 1 : 0;
+    w->done = report->type == WIRE_REPORT_PROGRESS ? report->done : w->done;
     if (report->type == WIRE_REPORT_ENDED || report->type == WIRE_REPORT_OBSERVED) {
         w->last = *report;
         w->last.outcome.message = arena_strdup(&w->arena, report->outcome.message);
@@ -117,6 +119,16 @@ static void wait_for(struct world *w, const size_t *count, size_t wanted)
         uv_run(&w->loop, UV_RUN_ONCE);
     }
     assert_int_equal(*count, wanted);
+}
+
+static void wait_for_done(struct world *w, uint64_t wanted)
+{
+    int64_t end = act_now_ms() + PATIENCE_MS;
+    while (w->done != wanted && w->ended == 0 && act_now_ms() < end) {
+        uv_run(&w->loop, UV_RUN_ONCE);
+    }
+    assert_string_equal(w->ended > 0 ? w->last.outcome.message : "", "");
+    assert_int_equal(w->done, wanted);
 }
 
 static size_t starts(struct world *w)
@@ -238,6 +250,27 @@ static void a_long_command_outlives_its_agent(void **state)
     assert_int_equal(w->last.outcome.status, OUTCOME_DONE);
     assert_non_null(strstr(w->last.outcome.log_tail, "over"));
     assert_int_equal(starts(w), 1);
+}
+
+static void the_progress_of_a_worker_is_heard_by_the_next_agent(void **state)
+{
+    struct world *w = *state;
+    struct wire_order order = instruct(w, 1, "", false);
+    const char *file = arena_printf(&w->arena, "%s/grows", w->dir);
+    const char *action = arena_printf(
+        &w->arena, "{\"wait\":{\"file\":\"%s\",\"matches\":\"over\",\"within\":\"60s\"}}", file);
+    order.instruction.action = (struct bytes){(const uint8_t *)action, strlen(action)};
+    assert_int_equal(file_write(file, "a\n", 2, 0600, NULL), 0);
+    place_order(w->place, &order);
+    wait_for_done(w, 2);
+    close_place(w);
+    assert_int_equal(file_write(file, "a\nb\n", 4, 0600, NULL), 0);
+    open_place(w);
+    wait_for_done(w, 4);
+    assert_int_equal(w->ended, 0);
+    assert_int_equal(file_write(file, "over\n", 5, 0600, NULL), 0);
+    wait_for(w, &w->ended, 1);
+    assert_int_equal(w->last.outcome.status, OUTCOME_DONE);
 }
 
 static void the_end_of_a_command_is_found_though_nobody_was_there(void **state)
@@ -423,6 +456,8 @@ int main(int argc, char **argv)
                                         teardown),
         cmocka_unit_test_setup_teardown(answers_from_its_journal_after_a_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(a_long_command_outlives_its_agent, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_progress_of_a_worker_is_heard_by_the_next_agent, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(the_end_of_a_command_is_found_though_nobody_was_there,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(
