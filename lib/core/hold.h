@@ -4,9 +4,12 @@
  * Private to lib/core.
  *
  * A node is down when it stands in the middle of a phase that takes its nodes down, and when nobody has said that its service
- * runs: what is not known is not well (a controller that has just started waits until the agents have told it). The pace counts
- * each start from the moment a node begins the phase that brings it until a time after it ended, so that the promise holds
- * whenever in between the service really started. All of it comes from the journal but the wellness, and the starts of
+ * runs: what is not known is not well (a controller that has just started waits until the agents have told it). A
+ * node that was left behind is no exception: users miss it as long as it is down, so the others wait for it; it is named with
+ * what is waited for, and who mends it, or aborts, ends the wait. Once it serves again, in whichever release, it does not count.
+ *
+ * The pace counts each start from the moment a node begins the phase that brings it until a time after it ended, so that the promise
+ * holds whenever in between the service really started. All of it comes from the journal but the wellness, and the starts of
  * earlier runs, which are in theirs.
  */
 #ifndef LOCKSTEP_CORE_HOLD_H

@@ -261,7 +261,7 @@ struct place_view rollout_place(const struct rollout *r, uint32_t place);
 /* How many records the run has, replayed ones too; steps that are instructed and not ended. */
 uint64_t rollout_records(const struct rollout *r);
 size_t rollout_under_way(const struct rollout *r);
-/* How many nodes are left behind: they count against max_unavailable from then on. */
+/* How many nodes are left behind. Against max_unavailable each counts as any other node does: while it is down. */
 size_t rollout_left_behind(const struct rollout *r);
 /* ABORTING or ABORTED: is the way back to be planned then? */
 bool rollout_rolls_back(const struct rollout *r);

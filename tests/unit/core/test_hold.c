@@ -178,6 +178,36 @@ static void a_node_that_was_taken_down_is_well_when_its_phase_is_done(void **sta
     assert_string_equal(moved(0), "1.0@2");
 }
 
+static void a_node_that_was_left_behind_counts_while_it_is_down(void **state UNUSED)
+{
+    for (int64_t budget = 1; budget <= 2; budget++) {
+        struct plans p = rolling(3);
+        p.plan->max_unavailable = budget;
+        p.plan->failures_nodes = 1;
+        make(3);
+        all_well(3);
+        begin();
+        ended(0, 0, 0, OUTCOME_DONE);
+        well(0, false);
+        const char *then = ended(0, 1, 0, OUTCOME_FAILED);
+        assert_int_equal(rollout_left_behind(r), 1);
+        if (budget == 2) {
+            assert_string_equal(then, "1.0@2");
+            continue;
+        }
+        assert_non_null(strstr(then, "[app-2 waits: 1 of 3 nodes are down (app-1: its service "));
+        /* Mended by hand: it is still left behind, and nobody misses it. */
+        assert_string_equal(well(0, true), "1.0@2");
+        well(0, false);
+        assert_non_null(strstr(moved(1), "[app-3 waits: 1 of 3 nodes are down (app-1: "));
+        connected(0, false); /* nor does it count twice */
+        assert_non_null(strstr(rollout_held(r), "1 of 3 nodes are down"));
+        connected(0, true);
+        assert_string_equal(well(0, true), "2.0@3");
+        assert_string_equal(moved(2), "incomplete");
+    }
+}
+
 static void a_missing_agent_is_no_evidence_that_a_node_is_well(void **state UNUSED)
 {
     rolling(3).plan->max_unavailable = 1;
@@ -345,6 +375,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_node_that_died_by_itself_counts),
         T(a_node_that_was_taken_down_is_well_when_its_phase_is_done),
+        T(a_node_that_was_left_behind_counts_while_it_is_down),
         T(a_missing_agent_is_no_evidence_that_a_node_is_well),
         T(one_that_may_be_up_is_not_taken_down_beside_another),
         T(without_a_budget_nobody_asks_who_is_well),
