@@ -174,6 +174,15 @@ static int start_failed(const struct service_place *place, const char *words, st
                      len > 0 ? "; its last lines: " : "", (int)len, tail);
 }
 
+/* Does what the start with this nonce began run? The record of the start before stands until then, and its keeper's last words,
+ * which process_state() would wait for, are gone already. */
+static bool runs_since(const struct service_place *place, const char *dir, const char *nonce)
+{
+    struct service_process process;
+    return service_process_read(place->arena, dir, &process) && str_equal(process.nonce, nonce) &&
+           process_alive(&process.id);
+}
+
 /* Waits for the keeper's word about this start, and a moment more: a process that dies at once has not been started. */
 static int watch_start(const struct service_place *place, const char *dir, const char *nonce,
                        struct error *e)
@@ -181,11 +190,10 @@ static int watch_start(const struct service_place *place, const char *dir, const
     int64_t until = until_of(place);
     int64_t settled_at = 0;
     for (;;) {
-        struct service_status status;
-        process_state(place, &status, NULL);
+        bool running = runs_since(place, dir, nonce);
         const char *words = exit_words(place, dir, nonce);
         int64_t now = process_clock_ms();
-        if (status.running) {
+        if (running) {
             settled_at = settled_at > 0 ? settled_at : now + START_SETTLE_MS;
             if (now >= settled_at) {
                 return 0;
@@ -193,6 +201,8 @@ static int watch_start(const struct service_place *place, const char *dir, const
         } else if (words != NULL) {
             return start_failed(place, words, e);
         } else if (settled_at > 0 && now > settled_at + KEEPER_LEAVES_MS) {
+            struct service_status status;
+            process_state(place, &status, NULL);
             return start_failed(place, status.words, e);
         }
         if (now > until) {
