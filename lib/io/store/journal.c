@@ -13,13 +13,14 @@
 #include "lib/base/limits.h"
 #include "lib/io/store/sqlite.h"
 
-static const char schema[] = "CREATE TABLE IF NOT EXISTS record ("
+static const char schema[] = "CREATE TABLE record ("
                              "  number INTEGER PRIMARY KEY,"
                              "  stream TEXT NOT NULL,"
                              "  data BLOB NOT NULL);"
-                             "CREATE INDEX IF NOT EXISTS record_stream ON record (stream, number);"
-                             "CREATE TABLE IF NOT EXISTS last (number INTEGER NOT NULL);"
-                             "INSERT INTO last SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM last);";
+                             "CREATE INDEX record_stream ON record (stream, number);"
+                             "CREATE TABLE last (number INTEGER NOT NULL);"
+                             "INSERT INTO last VALUES (0);";
+static const struct sqlite_format format = {.version = JOURNAL_VERSION, .schema = schema};
 
 enum entry_type { ENTRY_APPEND, ENTRY_FORGET };
 
@@ -198,9 +199,9 @@ int journal_open(uv_loop_t *loop, const struct journal_options *options, struct 
     j->options = *options;
     j->options.path = NULL;
     j->end = &j->first;
-    int r = sqlite_open(options->path, schema, &j->db, e);
+    int r = sqlite_open(options->path, &format, &j->db, e);
     if (r == 0) {
-        r = sqlite_open(options->path, schema, &j->reader, e);
+        r = sqlite_open(options->path, &format, &j->reader, e);
     }
     if (r == 0) {
         r = read_last(j, e);

@@ -19,6 +19,9 @@
 
 struct journal;
 
+/* Of the file; its records have versions of their own (lib/wire). See struct sqlite_format. */
+#define JOURNAL_VERSION 1
+
 struct journal_options {
     const char *path;
     void (*durable)(void *context, uint64_t number); /* on the loop; numbers only grow */
@@ -30,6 +33,7 @@ struct journal_options {
     uint64_t crash_after;
 };
 
+/* E_INVALID: the file is of another version; nothing in it is changed. */
 int journal_open(uv_loop_t *loop, const struct journal_options *options, struct journal **ret,
                  struct error *e);
 /* Writes what has been appended, stops the thread and frees. Call before the loop ends. NULL is

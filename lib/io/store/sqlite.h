@@ -14,9 +14,17 @@
 #include "lib/base/buf.h"
 #include "lib/base/error.h"
 
-/* Opens or makes the file and brings it to `schema` (idempotent CREATE … IF NOT EXISTS statements).
- */
-int sqlite_open(const char *path, const char *schema, sqlite3 **ret, struct error *e);
+/* What a file of Lockstep's own must be. Its version stands in the file (PRAGMA user_version). It rises with every change that an
+ * older or a newer program would read or write wrongly: of the tables, or of what is in them. */
+struct sqlite_format {
+    int version; /* from 1 */
+    const char *schema;
+};
+
+/* Opens the file, or makes it whole: tables and version, or neither. E_INVALID: it is of another version, or not ours; then nothing in it
+ * is changed. */
+int sqlite_open(const char *path, const struct sqlite_format *format, sqlite3 **ret,
+                struct error *e);
 
 /* Fills *e from the connection's last error: E_LIMIT when the disk is full, else E_IO. Returns the
  * code. */

@@ -9,47 +9,48 @@
 #include "lib/io/store/rows.h"
 
 static const char schema[] =
-    "CREATE TABLE IF NOT EXISTS fence (number INTEGER NOT NULL);"
-    "INSERT INTO fence SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM fence);"
-    "CREATE TABLE IF NOT EXISTS node ("
+    "CREATE TABLE fence (number INTEGER NOT NULL);"
+    "INSERT INTO fence VALUES (0);"
+    "CREATE TABLE node ("
     "  name TEXT PRIMARY KEY, serial TEXT, next_serial TEXT, certificate_ends_ms INTEGER NOT NULL "
     "DEFAULT 0,"
     "  agent_version TEXT, os TEXT, arch TEXT, address TEXT, seen_ms INTEGER NOT NULL DEFAULT 0);"
-    "CREATE TABLE IF NOT EXISTS token ("
+    "CREATE TABLE token ("
     "  node TEXT PRIMARY KEY, secret TEXT NOT NULL UNIQUE, ends_ms INTEGER NOT NULL);"
-    "CREATE TABLE IF NOT EXISTS revision ("
+    "CREATE TABLE revision ("
     "  cluster TEXT NOT NULL, number INTEGER NOT NULL, digest TEXT NOT NULL, author TEXT NOT NULL,"
     "  at_ms INTEGER NOT NULL, application TEXT NOT NULL, version TEXT NOT NULL, message TEXT,"
     "  bundle BLOB NOT NULL, PRIMARY KEY (cluster, number));"
-    "CREATE TABLE IF NOT EXISTS observed (cluster TEXT PRIMARY KEY, words TEXT NOT NULL, at_ms "
+    "CREATE TABLE observed (cluster TEXT PRIMARY KEY, words TEXT NOT NULL, at_ms "
     "INTEGER NOT NULL);"
-    "CREATE TABLE IF NOT EXISTS rehearsed ("
+    "CREATE TABLE rehearsed ("
     "  cluster TEXT NOT NULL, database TEXT NOT NULL, sha256 TEXT NOT NULL, ms INTEGER NOT NULL,"
     "  at_ms INTEGER NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (cluster, database, sha256))"
     "  WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS plan (id TEXT PRIMARY KEY, json BLOB NOT NULL, bundle BLOB NOT "
+    "CREATE TABLE plan (id TEXT PRIMARY KEY, json BLOB NOT NULL, bundle BLOB NOT "
     "NULL);"
-    "CREATE TABLE IF NOT EXISTS run ("
+    "CREATE TABLE run ("
     "  run TEXT PRIMARY KEY, cluster TEXT NOT NULL, plan_id TEXT NOT NULL REFERENCES plan (id),"
     "  from_version TEXT, to_version TEXT, state TEXT NOT NULL, why TEXT, who TEXT,"
     "  started_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL DEFAULT 0,"
     "  roll_back INTEGER NOT NULL DEFAULT 0, takes_back TEXT, fleet_key TEXT UNIQUE);"
-    "CREATE TABLE IF NOT EXISTS quarantine ("
+    "CREATE TABLE quarantine ("
     "  run TEXT PRIMARY KEY REFERENCES run (run), cluster TEXT NOT NULL, spec TEXT NOT NULL,"
     "  from_version TEXT NOT NULL, to_version TEXT NOT NULL, failed_ms INTEGER NOT NULL, why TEXT "
     "NOT NULL);"
-    "CREATE UNIQUE INDEX IF NOT EXISTS run_one_per_cluster ON run (cluster) WHERE ended_ms = 0;"
-    "CREATE TABLE IF NOT EXISTS fleet ("
+    "CREATE UNIQUE INDEX run_one_per_cluster ON run (cluster) WHERE ended_ms = 0;"
+    "CREATE TABLE fleet ("
     "  fleet TEXT PRIMARY KEY, name TEXT NOT NULL, version TEXT NOT NULL, bundle BLOB NOT NULL,"
     "  who TEXT NOT NULL, acknowledged INTEGER NOT NULL, state TEXT NOT NULL, why TEXT,"
     "  started_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL DEFAULT 0);"
-    "CREATE UNIQUE INDEX IF NOT EXISTS fleet_one_per_name ON fleet (name) WHERE ended_ms = 0;"
-    "CREATE TABLE IF NOT EXISTS evidence ("
+    "CREATE UNIQUE INDEX fleet_one_per_name ON fleet (name) WHERE ended_ms = 0;"
+    "CREATE TABLE evidence ("
     "  run TEXT PRIMARY KEY, fleet TEXT NOT NULL, stage TEXT NOT NULL, cluster TEXT NOT NULL,"
     "  application TEXT NOT NULL, from_version TEXT NOT NULL, to_version TEXT NOT NULL,"
     "  at_ms INTEGER NOT NULL);"
-    "CREATE INDEX IF NOT EXISTS evidence_of_way"
+    "CREATE INDEX evidence_of_way"
     "  ON evidence (fleet, stage, application, from_version, to_version);";
+static const struct sqlite_format format = {.version = STORE_VERSION, .schema = schema};
 
 int store_open(const char *path, struct store **ret, struct error *e)
 {
@@ -57,7 +58,7 @@ int store_open(const char *path, struct store **ret, struct error *e)
     if (s == NULL) {
         return error_set(e, E_LIMIT, "out of memory");
     }
-    int r = sqlite_open(path, schema, &s->db, e);
+    int r = sqlite_open(path, &format, &s->db, e);
     if (r < 0) {
         free(s);
         return r;

@@ -16,6 +16,9 @@
 
 struct store;
 
+#define STORE_VERSION 1 /* see struct sqlite_format: rises with the tables and what is in them */
+
+/* E_INVALID: the file is of another version; nothing in it is changed. */
 int store_open(const char *path, struct store **ret, struct error *e);
 struct store *store_close(struct store *s);
 

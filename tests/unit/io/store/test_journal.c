@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "lib/base/limits.h"
 
@@ -290,6 +291,29 @@ static void dies_just_before_or_just_after_the_number_it_is_told(void **state)
     }
 }
 
+static void a_journal_of_another_version_is_refused(void **state)
+{
+    struct world *w = *state;
+    open_journal(w);
+    close_journal(w);
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 9", NULL, NULL, NULL), SQLITE_OK);
+    struct journal_options options = options_of(w);
+    struct journal *journal = NULL;
+    struct error e = {0};
+    uv_loop_t loop;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(journal_open(&loop, &options, &journal, &e), E_INVALID);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    assert_non_null(strstr(e.message, w->path));
+    assert_non_null(strstr(e.message, "has version 9, and this program"));
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 1", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    open_journal(w);
+    close_journal(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +325,7 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(reads_another_record_while_the_thread_writes, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_journal_of_another_version_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(stops_a_reader_that_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(tells_once_that_the_disk_is_full_and_writes_nothing_later,
                                         setup, teardown),

@@ -57,6 +57,64 @@ static void the_fence_grows_at_every_start_and_above_what_others_have_seen(void 
     assert_int_equal(fence, 43);
 }
 
+static void execute(const struct world *w, const char *sql)
+{
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static int64_t number_of(const struct world *w, const char *sql)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *stmt = NULL;
+    assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+    int64_t number = sqlite3_column_int64(stmt, 0);
+    sqlite3_finalize(stmt);
+    sqlite3_close(db);
+    return number;
+}
+
+static void a_store_of_another_version_is_refused_and_not_touched(void **state)
+{
+    struct world *w = *state;
+    w->store = store_close(w->store);
+    assert_int_equal(number_of(w, "PRAGMA user_version"), STORE_VERSION);
+    for (int version = STORE_VERSION - 1; version <= STORE_VERSION + 1; version++) {
+        char sql[64];
+        snprintf(sql, sizeof(sql), "PRAGMA user_version = %d; PRAGMA journal_mode = delete",
+                 version);
+        execute(w, sql);
+        int r = store_open(w->path, &w->store, &w->e);
+        if (version == STORE_VERSION) {
+            assert_int_equal(r, 0);
+            w->store = store_close(w->store);
+            continue;
+        }
+        assert_int_equal(r, E_INVALID);
+        assert_non_null(strstr(w->e.message, w->path));
+        assert_non_null(strstr(w->e.message, version == 0 ? "move it away and start again"
+                                                          : "has version 2, and this program"));
+        assert_int_equal(number_of(w, "PRAGMA user_version"), version);
+        assert_int_equal(number_of(w, "SELECT count(*) FROM pragma_journal_mode "
+                                      "WHERE journal_mode = 'delete'"),
+                         1);
+    }
+}
+
+static void a_file_of_somebody_else_becomes_no_store(void **state)
+{
+    struct world *w = *state;
+    w->store = store_close(w->store);
+    unlink(w->path);
+    execute(w, "CREATE TABLE theirs (a)");
+    assert_int_equal(store_open(w->path, &w->store, &w->e), E_INVALID);
+    assert_int_equal(number_of(w, "SELECT count(*) FROM sqlite_master"), 1);
+}
+
 static void a_token_is_spent_once_by_its_own_node_in_time(void **state)
 {
     struct world *w = *state;
@@ -335,7 +393,7 @@ static void the_database_itself_refuses_a_second_open_run(void **state)
 {
     struct world *w = *state;
     sqlite3 *db = NULL;
-    assert_int_equal(sqlite_open(w->path, "SELECT 1", &db, &w->e), 0);
+    assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
     const char *insert =
         "INSERT INTO plan VALUES ('p', x'00', x'00');"
         "INSERT INTO run (run, cluster, plan_id, state, started_ms) VALUES ('a', 'c', 'p', 's', 1);"
@@ -413,6 +471,9 @@ static void the_oldest_rehearsals_go_past_the_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_store_of_another_version_is_refused_and_not_touched,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_file_of_somebody_else_becomes_no_store, setup, teardown),
         cmocka_unit_test_setup_teardown(
             the_fence_grows_at_every_start_and_above_what_others_have_seen, setup, teardown),
         cmocka_unit_test_setup_teardown(a_token_is_spent_once_by_its_own_node_in_time, setup,
