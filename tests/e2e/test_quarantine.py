@@ -1,5 +1,7 @@
 """What failed is not simply tried again, and whoever watches a run follows it back: real programs, real databases."""
+import contextlib
 import re
+import sqlite3
 
 from harness import wait_until
 from test_rollback import CLUSTER, go, make_marked, marks, newest
@@ -77,6 +79,37 @@ def test_an_abort_after_a_failure_is_in_quarantine_and_one_without_is_not(make_s
     (site.node_dir("app-2") / "closed").unlink()
     site.extra_steps += "# mended\n"
     go(ls, site, "1.1.0")
+
+
+STUCK = """\
+  - name: stuck
+    when: { direction: up, hop_to: "1.1.0" }
+    scope: node
+    after: swapped
+    do: [ { run: { command: [/bin/true], tree: none } } ]
+    undo: [ { run: { command: [/bin/sh, -c, 'test ! -e "${node.dir}/stuck"'], tree: none } } ]
+"""
+
+
+def test_a_way_back_that_fails_is_never_in_quarantine(make_site, start):
+    """What is tried once more must be possible: neither a pause of the way back nor its abort may refuse it."""
+    site = make_marked(make_site)
+    site.extra_steps = STUCK + site.extra_steps
+    ls = start(site)
+    go(ls, site, "1.0.0")
+    (site.node_dir("app-2") / "stuck").touch()
+    assert ls.run("apply", site.write("1.1.0")).code == PAUSED
+    failed = newest(ls)["run"]
+    ls.ok("rollback", failed)
+    assert ls.run("watch", failed).code == PAUSED, "the undo of app-2 fails"
+    back = newest(ls)
+    assert back["takes_back"] == failed and back["state"] == "paused", back
+    ls.ok("abort", CLUSTER)
+    assert newest(ls)["run"] == back["run"] and newest(ls)["state"] == "aborted"
+    with contextlib.closing(sqlite3.connect(f"file:{ls.controller_state / 'lockstep.db'}?mode=ro", uri=True)) as store:
+        assert store.execute("SELECT run FROM quarantine").fetchall() == [(failed,)]
+    (site.node_dir("app-2") / "stuck").unlink()
+    go(ls, site, "1.0.0")
 
 
 SLOW = """\
