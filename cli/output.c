@@ -128,6 +128,27 @@ void put_padded(struct buf *b, const char *text, size_t columns)
     } while (n < columns);
 }
 
+void put_wrapped(struct buf *b, const char *label, size_t left, const char *text, size_t right)
+{
+    size_t used = 0;
+    if (left > 0) {
+        put_padded(b, label, left);
+    }
+    while (*text != '\0') {
+        size_t len = strcspn(text, " \n");
+        const char *word = arena_strndup(b->arena, text, len);
+        if (used > 0 && used + 1 + text_columns(word) > right) {
+            buf_putc(b, '\n');
+            buf_printf(b, "%*s", (int)left, "");
+            used = 0;
+        }
+        buf_printf(b, "%s%s", used > 0 ? " " : "", word);
+        used += (used > 0 ? 1 : 0) + text_columns(word);
+        text += len + strspn(text + len, " \n");
+    }
+    buf_putc(b, '\n');
+}
+
 const char *text_cut(struct arena *arena, const char *text, size_t columns)
 {
     if (text_columns(text) <= columns) {

@@ -32,6 +32,8 @@ json_t *json_text(const char *text);
 size_t text_columns(const char *text);
 /* Appends the text and blanks up to `columns`; at least one blank. */
 void put_padded(struct buf *b, const char *text, size_t columns);
+/* `text` in lines of whole words, `right` columns at most, each behind `left` columns; the first line's hold `label`. */
+void put_wrapped(struct buf *b, const char *label, size_t left, const char *text, size_t right);
 /* The first `columns` columns of the text, with an ellipsis in the last when something was left out. */
 const char *text_cut(struct arena *arena, const char *text, size_t columns);
 

@@ -45,27 +45,12 @@ static const char *hop_words(struct arena *arena, const struct plan *plan, int64
 
 /* ---- two columns ---- */
 
-/* `text` in lines of whole words, each behind the left column; the first behind `label`. */
 static void print_wrapped(const struct page *p, const char *label, const char *text)
 {
-    struct buf line;
-    buf_init(&line, p->c->arena, BYTES_MAX);
-    put_padded(&line, label, p->left);
-    size_t used = 0;
-    while (*text != '\0') {
-        size_t len = strcspn(text, " ");
-        const char *word = arena_strndup(p->c->arena, text, len);
-        if (used > 0 && used + 1 + text_columns(word) > p->right) {
-            puts(buf_text(&line));
-            buf_init(&line, p->c->arena, BYTES_MAX);
-            put_padded(&line, "", p->left);
-            used = 0;
-        }
-        buf_printf(&line, "%s%s", used > 0 ? " " : "", word);
-        used += (used > 0 ? 1 : 0) + text_columns(word);
-        text += len + strspn(text + len, " ");
-    }
-    puts(buf_text(&line));
+    struct buf lines;
+    buf_init(&lines, p->c->arena, BYTES_MAX);
+    put_wrapped(&lines, label, p->left, text, p->right);
+    fputs(buf_text(&lines), stdout);
 }
 
 static void print_case(struct page *p, struct arena *arena, const struct rehearsal *r)

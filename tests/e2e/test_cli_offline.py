@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -189,6 +190,18 @@ def test_every_verb_has_help_with_an_example():
         assert done.returncode == 0
         assert f"usage: lockstep {verb}" in done.stdout
         assert f"Example:\n  lockstep {verb}" in done.stdout
+
+
+def test_the_help_fits_a_terminal_of_80_columns():
+    """But for what is written to be copied: the line of usage, and the examples."""
+    text = lockstep("--help").stdout
+    verbs = re.findall(r"^  ([a-z]+(?: [a-z-]+)?)  ", text, re.MULTILINE)
+    assert len(verbs) > 50
+    for words in ["", "db", "fleet", *verbs]:
+        text = lockstep(*words.split(), "--help").stdout
+        assert text
+        long = [line for line in text.splitlines() if len(line) > 80]
+        assert [line for line in long if not re.match(r"usage: |  lockstep ", line)] == [], words
 
 
 def test_without_an_identity_it_says_what_to_do(tmp_path):
