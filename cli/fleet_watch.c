@@ -45,9 +45,9 @@ static void put_state(struct arena *arena, const Lockstep__V1__FleetStatus *s, s
     }
     buf_printf(out, "%s%s\n", str_empty(s->why) ? "" : ": ", s->why);
     if (str_equal(s->state, "paused")) {
-        buf_printf(out, "  lockstep fleet resume|skip|abort %s\n", s->name);
+        buf_printf(out, "  lockstep fleet resume, skip or abort %s\n", s->name);
     } else if (str_equal(s->state, "at-gate")) {
-        buf_printf(out, "  lockstep fleet approve|abort %s\n", s->name);
+        buf_printf(out, "  lockstep fleet approve or abort %s\n", s->name);
     }
 }
 

@@ -65,7 +65,7 @@ static void print_cluster(struct context *c, const Lockstep__V1__ClusterStatus *
         printf("  %s\n", s->why);
     }
     if (wants_operator(m->run_state)) {
-        printf("  lockstep retry|skip|exclude|abort %s\n", m->run);
+        printf("  " WATCH_ANSWER "\n", m->run);
     }
     if (!str_empty(s->back)) {
         printf("  %s\n", watch_back_words(c->arena, m->run, s->back));

@@ -88,7 +88,8 @@ static int send_word(struct context *c, const char *word)
             print_json(
                 json_pack("{s:o, s:o}", "run", json_text(run), "state", json_text(reply->state)));
         } else {
-            printf("%s is %s; lockstep watch %s\n", run, reply->state, run);
+            printf("%s is %s%s; lockstep watch %s\n", run, reply->state,
+                   str_equal(word, "rollback") ? ", and is to be taken back" : "", run);
         }
     }
     remote_close(&r);

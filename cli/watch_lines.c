@@ -210,9 +210,7 @@ void watch_end_line(const struct watch *w, int64_t now_ms, struct buf *out)
                    took, why, w->run);
         break;
     case ROLLOUT_PAUSED:
-        buf_printf(out,
-                   "paused after %s, waits for an operator: lockstep retry|skip|exclude|abort %s\n",
-                   took, w->run);
+        buf_printf(out, "paused after %s, waits for an operator: " WATCH_ANSWER "\n", took, w->run);
         break;
     case ROLLOUT_WAITING:
         if (w->asks) {

@@ -270,8 +270,7 @@ void watch_live(const struct watch *w, int64_t now_ms, const struct watch_screen
     if (watch_rests(w)) { /* what to do must stand there, however long the reason is */
         buf_putc(out, '\n');
         put_line(&p, TONE_BAD, arena_printf(arena, "paused: %s", w->why != NULL ? w->why : ""));
-        put_line(&p, TONE_PLAIN,
-                 arena_printf(arena, "lockstep retry|skip|exclude|abort %s", w->run));
+        put_line(&p, TONE_PLAIN, arena_printf(arena, WATCH_ANSWER, w->run));
     } else if (waits != NULL) {
         buf_putc(out, '\n');
         put_line(&p, TONE_PLAIN, waits);

@@ -417,7 +417,7 @@ const char *watch_waits_for(const struct watch *w, int64_t now_ms, struct arena 
                             w->why != NULL ? w->why : "it waits at a gate", w->run);
     }
     if (watch_rests(w)) {
-        return arena_printf(arena, "paused: %s; lockstep retry|skip|exclude|abort %s",
+        return arena_printf(arena, "paused: %s; " WATCH_ANSWER,
                             w->why != NULL ? w->why : "it waits for an operator", w->run);
     }
     const struct watch_slot *oldest = NULL;

@@ -17,7 +17,9 @@
 
 #define WATCH_TEXT_BYTES   160 /* of a progress text that is kept */
 #define WATCH_FAILURES_MAX 100 /* kept for the end */
-#define WATCH_APPROVE      "lockstep approve %s, as approver or admin; each person counts once"
+/* What answers a pause, and a gate; of a run. */
+#define WATCH_ANSWER  "lockstep retry, skip, exclude, rollback or abort %s"
+#define WATCH_APPROVE "lockstep approve %s, as approver or admin; each person counts once"
 
 enum slot_state { SLOT_WAITING, SLOT_UNDER_WAY, SLOT_DONE, SLOT_FAILED, SLOT_UNKNOWN };
 

@@ -232,13 +232,13 @@ static void a_failure_comes_with_its_log(void **state)
          .log_tail = "one\ntwo\n");
     state_is(w, 100, "paused", "app-2: stop: it does not stop");
     watch_end_line(&w->watch, START_MS + 200, &w->lines);
-    assert_string_equal(
-        buf_text(&w->lines),
-        "00:00.1  stop     app-2       failed  (50 ms)  it does not stop\n"
-        "           | one\n"
-        "           | two\n"
-        "00:00.1  paused: app-2: stop: it does not stop\n"
-        "paused after 200 ms, waits for an operator: lockstep retry|skip|exclude|abort r1\n");
+    assert_string_equal(buf_text(&w->lines),
+                        "00:00.1  stop     app-2       failed  (50 ms)  it does not stop\n"
+                        "           | one\n"
+                        "           | two\n"
+                        "00:00.1  paused: app-2: stop: it does not stop\n"
+                        "paused after 200 ms, waits for an operator: lockstep retry, skip, "
+                        "exclude, rollback or abort r1\n");
     w->lines.len = 0;
     watch_failures(&w->watch, &w->lines);
     assert_string_equal(buf_text(&w->lines), "00:00.1  stop     app-2       it does not stop\n"
@@ -285,10 +285,10 @@ static void draws_a_pause_with_what_to_do(void **state)
                         "· hop 1   swap and start                  0 of 2 nodes\n"
                         "\n"
                         "paused: app-2: stop: it does not stop\n"
-                        "lockstep retry|skip|exclude|abort r1\n");
-    assert_string_equal(
-        watch_waits_for(&w->watch, START_MS, &w->arena),
-        "paused: app-2: stop: it does not stop; lockstep retry|skip|exclude|abort r1");
+                        "lockstep retry, skip, exclude, rollback or abort r1\n");
+    assert_string_equal(watch_waits_for(&w->watch, START_MS, &w->arena),
+                        "paused: app-2: stop: it does not stop; lockstep retry, skip, exclude, "
+                        "rollback or abort r1");
 }
 
 static void a_retry_that_succeeds_takes_the_failure_away(void **state)
