@@ -136,7 +136,8 @@ static void print_end(struct arena *arena, const json_t *report)
     }
     print_list(report, "not_compared", "not compared");
     print_list(report, "not_measured", "not measured");
-    printf("%zu migrations: up in %s, down in %s\n", json_array_size(migrations),
+    size_t count = json_array_size(migrations);
+    printf("%zu migration%s: up in %s, down in %s\n", count, count == 1 ? "" : "s",
            str_duration(arena, number_of(get(report, "ms"), "up")),
            str_duration(arena, number_of(get(report, "ms"), "down")));
     if (json_is_true(get(report, "one_way"))) {

@@ -610,8 +610,10 @@ static void begin(uv_timer_t *timer)
     }
     p->state_name =
         arena_printf(&p->arena, "%s.%s", p->spec.cluster->name, p->spec.application->name);
-    tell(p, arena_printf(&p->arena, "observing %zu nodes and %zu databases",
-                         p->spec.cluster->nodes.count, p->spec.application->databases.count));
+    size_t nodes = p->spec.cluster->nodes.count;
+    size_t databases = p->spec.application->databases.count;
+    tell(p, arena_printf(&p->arena, "observing %zu node%s and %zu database%s", nodes,
+                         nodes == 1 ? "" : "s", databases, databases == 1 ? "" : "s"));
     p->unanswered = 1; /* this function's own, so that no answer ends it before all are asked */
     observe_nodes(p);
     observe_databases(p);
