@@ -1,6 +1,6 @@
 /*
- * Owns `lockstep db lock`: who holds a database's locks, Lockstep's own and the tool's. Looking changes nothing; --release
- * lets go only what an interrupted run of this state directory left.
+ * Owns `lockstep db lock`: who holds a database's locks, Lockstep's own and the tool's. Looking changes nothing; --let-go
+ * ends only what an interrupted run of this state directory left.
  */
 #include "cli/db_run.h"
 #include "cli/output.h"

@@ -1,7 +1,6 @@
 /*
  * What every verb of `lockstep` is made of. A verb is one constant struct in a file of its own (or of
- * its group), named in one line of verbs.h: the command line, the help and the man page's usage come
- * from the struct.
+ * its group), named in one line of verbs.h: the command line and the help come from the struct.
  */
 #ifndef LOCKSTEP_CLI_VERB_H
 #define LOCKSTEP_CLI_VERB_H

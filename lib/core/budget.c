@@ -1,7 +1,7 @@
 /*
  * Owns what may fail without stopping a run: a node that failed within the budget is tried again, or left behind, by a
  * record that is like an operator's word. It never decides about steps that run once, and leaves no node behind that
- * rule 3 keeps.
+ * leave.c keeps.
  */
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /*
  * The fleet machine: clusters, stage by stage, to one version. Pure, and over runs: a member's way is planned when its
  * stage comes, and one run takes it; what a run does inside is the rollout machine's (rollout.h). The shell carries the
- * effects out (controller/fleet.c), and so does a pretended world (tests/sim/test_fleet.c).
+ * effects out (controller/fleets.c), and so does a pretended world (tests/sim/test_fleet.c).
  *
  *   READY ──BEGIN──> RUNNING ──all clusters of the last stage are done──> DONE, or INCOMPLETE with some left behind
  *                    │ ^  │ ^

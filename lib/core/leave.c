@@ -1,4 +1,4 @@
-/* Owns whether a node may be left behind: rule 3 of the design, asked of the walk. It changes nothing. */
+/* Owns whether a node may be left behind: only where it can start no release that does not fit the schema, asked of the walk. It changes nothing. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,6 +1,7 @@
 /*
  * The inside of the rollout machine, shared by the files that it is split into: rollout.c (the door and the order of
- * the work), words.c (operators). Private to lib/core.
+ * the work), words.c (operators), gates.c (people and windows), timers.c (deadlines), budget.c (failures that do not stop a
+ * run), back.c (whether the way back is open). Private to lib/core.
  */
 #ifndef LOCKSTEP_CORE_MACHINE_H
 #define LOCKSTEP_CORE_MACHINE_H

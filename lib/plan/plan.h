@@ -256,7 +256,7 @@ int plan_from_json(struct arena *arena, const char *text, size_t len, struct pla
 void plan_differences(struct arena *arena, const struct plan *plan, const struct inventory *now,
                       struct strings *ret);
 
-/* The plan as DESIGN.md shows it; `id` is its SHA-256 in hex. Plain text, at most `width` columns where it can. `known` (NULL:
+/* The plan as README.md shows one; `id` is its SHA-256 in hex. Plain text, at most `width` columns where it can. `known` (NULL:
  * nothing) is for the times in it. */
 struct known_durations;
 void plan_render(const struct plan *plan, const char *id, int width,

@@ -1,5 +1,5 @@
 /*
- * The documents that people write, as structs (DESIGN.md, "What a user writes"): an Application, what the vendor knows,
+ * The documents that people write, as structs (docs/SPEC.md): an Application, what the vendor knows,
  * a Cluster, what the site knows, and a Fleet, clusters that follow one version stage by stage. Field order is the order
  * of the file.
  */

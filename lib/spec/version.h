@@ -12,7 +12,7 @@
  * Ranges: `>=10.3.8 <10.4` (all hold), `10.3.4..10.3.7` (both ends included), `a || b` (either),
  * `=1.2.3` or `1.2.3` (exactly), `*` (all). Behind a sign a semver may leave out its last numbers: `<10.4` is
  * `<10.4.0`. In dataminer `10.4` is the whole major: `<10.4` is all below it, `>=10.4` all of it and above, on both tracks;
- * `main` and `feature` are the tracks. Source of the words: DESIGN.md, npm's range grammar without ^ and ~.
+ * `main` and `feature` are the tracks. Source of the words: docs/SPEC.md ("Ranges"), npm's range grammar without ^ and ~.
  *
  * Decided: a prerelease is in a range by its order alone (<2.0.0 holds 2.0.0-rc.1; npm asks for more). Prerelease
  * numbers have no limit, all other numbers must fit 64 bits. A dotted suffix is ordered naturally: rc9 before rc10.

@@ -1,5 +1,5 @@
 /*
- * The stored permission to start (rule 3 of the design): `<state_dir>/permits/<application>` says "denied by run X", or
+ * The stored permission to start: `<state_dir>/permits/<application>` says "denied by run X", or
  * which release may run on which checkpoint. No file: nothing was ever decided here, a first installation may start.
  */
 #ifndef LOCKSTEP_IO_PLATFORM_PERMIT_H
