@@ -12,10 +12,12 @@
 #include "lib/io/platform/http.h"
 #include "lib/io/platform/log.h"
 
-#define TRIES_MAX   4
-#define AGAIN_MS    1000 /* before the second try; doubles */
-#define TIMEOUT_MS  10000
-#define POSTS_MAX   64 /* under way at once; what comes on top is logged and left out */
+#define TRIES_MAX  4
+#define AGAIN_MS   1000 /* before the second try; doubles */
+#define TIMEOUT_MS 10000
+#define POSTS_MAX  64 /* not told yet; what comes on top is logged and left out */
+#define THREADS_MAX                                                                                \
+    2 /* of the pool's four: the others are for planning, however slow the webhooks are */
 #define EVENTS_EACH 2
 
 struct post {
@@ -23,7 +25,8 @@ struct post {
     struct controller *controller; /* borrowed */
     char *url, *body;              /* owned */
     int tries;
-    bool done, working;
+    bool done, working, stop;
+    bool due; /* waits for a thread */
     char problem[LIMIT_ERROR_BYTES];
     uv_work_t work;
     uv_timer_t timer;
@@ -58,7 +61,7 @@ static void work(uv_work_t *request)
     struct error e = {0};
     struct http_response response = {0};
     const struct http_request http = {
-        .url = post->url, .post = post->body, .timeout_ms = TIMEOUT_MS};
+        .url = post->url, .post = post->body, .timeout_ms = TIMEOUT_MS, .stop = &post->stop};
     int r = http_fetch(&arena, &http, &response, &e);
     post->done = r == 0 && response.status >= 200 && response.status <= 299;
     if (r == 0 && !post->done) {
@@ -69,14 +72,39 @@ static void work(uv_work_t *request)
     arena_deinit(&arena);
 }
 
-static void on_time(uv_timer_t *timer);
+static void worked(uv_work_t *request, int status);
+
+/* The posts that are due, as far as there are threads for them; the oldest first. */
+static void go_on(struct controller *c)
+{
+    size_t working = 0;
+    for (const struct post *post = c->posts; post != NULL; post = post->next) {
+        working += post->working ? 1 : 0;
+    }
+    for (struct post *post = c->posts; post != NULL && working < THREADS_MAX; post = post->next) {
+        if (post->due) {
+            post->due = false;
+            post->working = true;
+            working++;
+            uv_queue_work(&c->loop, &post->work, work, worked);
+        }
+    }
+}
+
+static void on_time(uv_timer_t *timer)
+{
+    struct post *post = timer->data;
+    post->due = true;
+    go_on(post->controller);
+}
 
 static void worked(uv_work_t *request, int status UNUSED)
 {
     struct post *post = request->data;
+    struct controller *c = post->controller;
     post->working = false;
     post->tries++;
-    if (post->done || post->controller->stopping) {
+    if (post->done || c->stopping) {
         end(post);
     } else if (post->tries == TRIES_MAX) {
         log_line(PROGRAM, "the webhook %s was not told after %d tries: %s", post->url, TRIES_MAX,
@@ -85,24 +113,18 @@ static void worked(uv_work_t *request, int status UNUSED)
     } else {
         uv_timer_start(&post->timer, on_time, (uint64_t)AGAIN_MS << (post->tries - 1), 0);
     }
-}
-
-static void try_it(struct post *post)
-{
-    post->working = true;
-    uv_queue_work(&post->controller->loop, &post->work, work, worked);
-}
-
-static void on_time(uv_timer_t *timer)
-{
-    try_it(timer->data);
+    if (!c->stopping) {
+        go_on(c);
+    }
 }
 
 void notify_close(struct controller *c)
 {
     for (struct post *post = c->posts, *next; post != NULL; post = next) {
         next = post->next;
-        if (!post->working) {
+        if (post->working) {
+            __atomic_store_n(&post->stop, true, __ATOMIC_RELAXED);
+        } else {
             end(post);
         }
     }
@@ -111,7 +133,8 @@ void notify_close(struct controller *c)
 static void deliver(struct controller *c, const char *url, const char *body)
 {
     size_t count = 0;
-    for (const struct post *post = c->posts; post != NULL; post = post->next) {
+    struct post **link = &c->posts;
+    for (; *link != NULL; link = &(*link)->next) {
         count++;
     }
     if (count >= POSTS_MAX) {
@@ -127,9 +150,9 @@ static void deliver(struct controller *c, const char *url, const char *body)
     uv_timer_init(&c->loop, &post->timer);
     post->timer.data = post;
     post->work.data = post;
-    post->next = c->posts;
-    c->posts = post;
-    try_it(post);
+    post->due = true;
+    *link = post;
+    go_on(c);
 }
 
 /* ---- what is told ---- */

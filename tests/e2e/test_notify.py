@@ -1,7 +1,9 @@
 """Webhooks are told what happens to a run, and no run waits for them: a real HTTP server that fails at first."""
 import http.server
 import json
+import socket
 import threading
+import time
 
 from harness import wait_until
 from test_rollback import CLUSTER, MARKS, newest
@@ -75,3 +77,16 @@ def test_webhooks_are_told_of_start_gate_failure_and_finish_and_no_run_waits_for
     wait_until("what nobody hears is given up and logged",
                lambda: "127.0.0.1:1/x was not told after 4 tries" in ls.log_text("lockstepd"))
     hook.server.shutdown()
+
+
+def test_webhooks_that_never_answer_keep_no_plan_waiting_and_no_controller_from_stopping(make_site, start):
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:  # connects, and says nothing
+        hooks = ", ".join("{ webhook: \"http://127.0.0.1:%d/%d\" }" % (silent.getsockname()[1], i)
+                          for i in range(8))
+        site = make_site(names=("app-1",), strategy=f"all-at-once\nnotify: [ {hooks} ]")
+        ls = start(site)
+        ls.ok("apply", site.write("1.0.0"), "--stay")
+        began = time.monotonic()
+        ls.ok("plan", site.write("1.1.0"))
+        ls.stop("lockstepd")
+        assert time.monotonic() - began < 20, "sixteen posts of ten seconds each are under way"

@@ -123,6 +123,13 @@ static size_t take_body(const char *data, size_t size, size_t count, void *conte
     return size * count;
 }
 
+static int is_stopped(void *context, curl_off_t down_total UNUSED, curl_off_t down UNUSED,
+                      curl_off_t up_total UNUSED, curl_off_t up UNUSED)
+{
+    const bool *stop = context;
+    return __atomic_load_n(stop, __ATOMIC_RELAXED) ? 1 : 0;
+}
+
 int http_fetch(struct arena *arena, const struct http_request *request, struct http_response *ret,
                struct error *e)
 {
@@ -147,6 +154,11 @@ int http_fetch(struct arena *arena, const struct http_request *request, struct h
     }
     if (request->direct) {
         curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    }
+    if (request->stop != NULL) {
+        curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+        curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, is_stopped);
+        curl_easy_setopt(curl, CURLOPT_XFERINFODATA, (void *)(uintptr_t)request->stop);
     }
     if (request->post != NULL) {
         headers = curl_slist_append(headers, "Content-Type: application/json");

@@ -21,6 +21,8 @@ struct http_request {
     int64_t timeout_ms; /* for all of it; 0: 30 s */
     bool insecure;      /* do not verify the certificate */
     bool direct;        /* never through a proxy: what is asked is on this network */
+    const bool *
+        stop; /* another thread sets it, atomically, and the call ends within a second or two; NULL: none does */
 };
 struct http_response {
     long status;
