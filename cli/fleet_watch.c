@@ -39,7 +39,8 @@ static const char *state_of(const Lockstep__V1__FleetMember *m)
 
 static void put_state(struct arena *arena, const Lockstep__V1__FleetStatus *s, struct buf *out)
 {
-    buf_printf(out, "fleet %s to %s is %s, at stage %s", s->name, s->version, s->state, s->stage);
+    buf_printf(out, "fleet %s to %s is %s%s%s", s->name, s->version, s->state,
+               str_empty(s->stage) ? "" : ", at stage ", s->stage);
     if (s->until_ms > 0) {
         buf_printf(out, ", until %s", time_text(arena, s->until_ms));
     }

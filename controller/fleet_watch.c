@@ -71,8 +71,8 @@ static struct fleet_run *find_fleet(struct controller *c, const char *id)
     return f;
 }
 
-int fleets_status(struct controller *c, struct arena *arena, const struct stored_fleet *stored,
-                  Lockstep__V1__FleetStatus **ret, struct error *e)
+static int read_status(struct controller *c, struct arena *arena, const struct stored_fleet *stored,
+                       Lockstep__V1__FleetStatus **ret, struct error *e)
 {
     struct fleet_run *f = find_fleet(c, stored->fleet);
     if (f != NULL) {
@@ -91,6 +91,32 @@ int fleets_status(struct controller *c, struct arena *arena, const struct stored
         r = *ret == NULL ? e->code : 0;
     }
     return r;
+}
+
+/* What the store alone says of a fleet that cannot be read back: one such fleet hides no other. */
+static Lockstep__V1__FleetStatus *stored_status(struct arena *arena,
+                                                const struct stored_fleet *stored, const char *why)
+{
+    Lockstep__V1__FleetStatus *status = ARENA_NEW(arena, Lockstep__V1__FleetStatus);
+    lockstep__v1__fleet_status__init(status);
+    status->fleet = text(stored->fleet);
+    status->name = text(stored->name);
+    status->version = text(stored->version);
+    status->state = text(stored->state);
+    status->why = arena_printf(arena, "it cannot be read back: %s", why);
+    status->who = text(stored->who);
+    status->started_ms = stored->started_ms;
+    status->ended_ms = stored->ended_ms;
+    return status;
+}
+
+Lockstep__V1__FleetStatus *fleets_status(struct controller *c, struct arena *arena,
+                                         const struct stored_fleet *stored)
+{
+    struct error e = {0};
+    Lockstep__V1__FleetStatus *status = NULL;
+    return read_status(c, arena, stored, &status, &e) < 0 ? stored_status(arena, stored, e.message)
+                                                          : status;
 }
 
 /* ---- watchers ---- */
@@ -138,9 +164,10 @@ struct fleet_watcher *fleets_watch(struct controller *c, struct rpc_call *call, 
         struct stored_fleet stored = {0};
         Lockstep__V1__FleetStatus *status = NULL;
         if (store_fleet(c->store, &arena, id, &stored, &e) < 0 ||
-            fleets_status(c, &arena, &stored, &status, &e) < 0) {
+            (!once && read_status(c, &arena, &stored, &status, &e) < 0)) {
             rpc_call_finish_error(call, &e);
         } else {
+            status = once ? fleets_status(c, &arena, &stored) : status;
             reply_last(call, &status->base);
         }
         arena_deinit(&arena);

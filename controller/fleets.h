@@ -40,9 +40,9 @@ void fleets_run_is(struct controller *c, const char *cluster, const char *run);
 void fleets_moved(struct controller *c, const struct stored_run *run);
 
 /* ---- looking (fleet_watch.c) ---- */
-/* In the arena; E_NOT_FOUND. */
-int fleets_status(struct controller *c, struct arena *arena, const struct stored_fleet *stored,
-                  Lockstep__V1__FleetStatus **ret, struct error *e);
+/* In the arena. Of a fleet that cannot be read back: what the store says, and why. */
+Lockstep__V1__FleetStatus *fleets_status(struct controller *c, struct arena *arena,
+                                         const struct stored_fleet *stored);
 struct fleet_watcher;
 /* A status at once, and one at each change, none lost but the ones between; the call is finished after an end.
  * NULL: it was over, and the call is finished already. */

@@ -139,8 +139,8 @@ void operator_list_fleets(struct rpc_call *call, struct bytes message UNUSED)
     Lockstep__V1__ListFleetsReply reply = LOCKSTEP__V1__LIST_FLEETS_REPLY__INIT;
     int r = store_fleets(c->store, &arena, true, &fleets, &e);
     reply.fleets = ARENA_ARRAY(&arena, fleets.count + 1, Lockstep__V1__FleetStatus *);
-    for (size_t i = 0; r == 0 && i < fleets.count; i++) {
-        r = fleets_status(c, &arena, &fleets.items[i], &reply.fleets[reply.n_fleets++], &e);
+    for (size_t i = 0; i < fleets.count; i++) {
+        reply.fleets[reply.n_fleets++] = fleets_status(c, &arena, &fleets.items[i]);
     }
     if (r < 0) {
         rpc_call_finish_error(call, &e);

@@ -8,6 +8,7 @@ import contextlib
 import pathlib
 import queue
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -271,3 +272,21 @@ def test_a_giant_answer_does_not_end_who_watches(home, messages, tmp_path):
     session.close()
     assert "longer than a message" not in words
     assert "failed after" in words and len(words) < 100_000
+
+
+def test_a_fleet_that_cannot_be_read_back_hides_no_other(home, tmp_path):
+    home.ok("cluster", "put", make_site(tmp_path / "site", ["app-1"]).write("1.0.0"))
+    fleet = tmp_path / "fleet.yaml"
+    for name in ("bad", "good"):
+        fleet.write_text(f"lockstep: 1\nkind: Fleet\nname: {name}\nversion: \"1.0.0\"\n"
+                         "stages: [ { name: all, clusters: [guestbook-demo] } ]\n", encoding="utf-8")
+        home.ok("fleet", "apply", fleet)
+    home.stop("lockstepd")
+    with contextlib.closing(sqlite3.connect(home.controller_state / "lockstep.db")) as store, store:
+        store.execute("UPDATE fleet SET bundle = x'00' WHERE name = 'bad'")
+    home.restart("lockstepd")
+    fleets = home.ok("--json", "fleet", "status").json()["fleets"]
+    found = {one["name"]: one for one in fleets}
+    assert found["good"]["state"] == found["bad"]["state"] == "done"
+    assert len(found["good"]["members"]) == 1 and "cannot be read back" in found["bad"]["why"]
+    assert "fleet bad to 1.0.0 is done: it cannot be read back" in home.ok("fleet", "status").out
