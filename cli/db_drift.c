@@ -127,7 +127,7 @@ static int write_now(const struct drift *d, struct error *e)
         return 0;
     }
     const char *text = db_fingerprint_text(d->call.arena, &d->now);
-    return file_write(path, text, strlen(text), 0644, e);
+    return write_output(path, text, strlen(text), e);
 }
 
 int db_show_drift(struct context *c)

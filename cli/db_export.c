@@ -101,7 +101,7 @@ static int write_own(struct export *x, const char *path, struct error *e)
     }
     size_t len = 0;
     const char *text = db_plan_text(arena, &plan, &len, &runs);
-    return file_write(path, text, len, 0644, e);
+    return write_output(path, text, len, e);
 }
 
 /* ---- Mattermost's ---- */
@@ -140,7 +140,7 @@ static int write_mattermost(struct export *x, const char *path, struct error *e)
     int rc = saved_list(x, x->down, false, plan.migrations, &plan.count, e);
     rc = rc < 0 ? rc : saved_list(x, !x->down, true, plan.reverts, &plan.revert_count, e);
     rc = rc < 0 ? rc : saved_plan_write(x->call.arena, &plan, &text, e);
-    return rc < 0 ? rc : file_write(path, text.data, text.len, 0644, e);
+    return rc < 0 ? rc : write_output(path, text.data, text.len, e);
 }
 
 int db_export_plan(struct context *c)

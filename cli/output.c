@@ -8,7 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/base/limits.h"
 #include "lib/base/str.h"
+#include "lib/io/platform/files.h"
 
 #define OUTPUT_BYTES_MAX    ((size_t)64 * 1024 * 1024)
 #define DIGEST_SHOWN        12
@@ -67,6 +69,13 @@ void say_complaints(const struct complaint *items, size_t count)
             fprintf(stderr, "%s:%d:%d: %s\n", c->file, c->line, c->column, c->message);
         }
     }
+}
+
+int write_output(const char *path, const void *data, size_t len, struct error *e)
+{
+    char target[LIMIT_PATH_BYTES];
+    int r = file_target(path, target, e);
+    return r < 0 ? r : file_write(target, data, len, 0644, e);
 }
 
 void print_json(json_t *json)

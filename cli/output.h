@@ -21,6 +21,8 @@ void say_error(const struct error *e);
 /* `file:line:column: message`, one a line, on standard error. */
 void say_complaints(const struct complaint *items, size_t count);
 
+/* Writes a file that was named with --output, in one step. */
+int write_output(const char *path, const void *data, size_t len, struct error *e);
 /* Prints one JSON value and a newline on standard output, keys in the order they were set; takes it. */
 void print_json(json_t *json);
 /* {error: {code, message}} of the first complaint, unless a JSON document was printed already. */

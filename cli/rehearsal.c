@@ -7,7 +7,6 @@
 
 #include "cli/output.h"
 #include "lib/base/str.h"
-#include "lib/io/platform/files.h"
 
 #define TABLE_BYTES_MAX ((size_t)64 * 1024 * 1024)
 
@@ -195,7 +194,7 @@ int rehearsal_write(const char *path, const json_t *json, struct error *e)
 {
     char *text = json_dumps(json, JSON_INDENT(2));
     int rc = text == NULL ? error_set(e, E_INVALID, "the report holds what is no text")
-                          : file_write(path, text, strlen(text), 0644, e);
+                          : write_output(path, text, strlen(text), e);
     free(text);
     return rc;
 }

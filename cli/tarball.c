@@ -10,6 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/base/limits.h"
+#include "lib/io/platform/files.h"
+
 struct tarball {
     struct arena *arena;
     struct archive *archive;
@@ -27,10 +30,15 @@ int tarball_begin(struct arena *arena, const char *path, const char *top, struct
                   struct error *e)
 {
     struct tarball *t = ARENA_NEW(arena, struct tarball);
+    char *target = arena_alloc(arena, LIMIT_PATH_BYTES);
     *ret = t;
-    *t = (struct tarball){
-        .arena = arena, .path = path, .top = top, .written = arena_printf(arena, "%s.part", path)};
-    t->fd = open(t->written, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    *t = (struct tarball){.arena = arena, .path = target, .top = top, .fd = -1};
+    int r = file_target(path, target, e);
+    if (r < 0) {
+        return r;
+    }
+    t->written = arena_printf(arena, "%s.part", target);
+    t->fd = open(t->written, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (t->fd < 0) {
         return error_set(e, error_from_errno(errno), "%s cannot be written: %s", path,
                          strerror(errno));

@@ -6,13 +6,12 @@
 #include "cli/verb.h"
 #include "cli/verbs.h"
 #include "lib/base/str.h"
-#include "lib/io/platform/files.h"
 
 static int show(struct context *c, const struct planned *planned)
 {
     struct error e = {0};
     const char *file = args_text(&c->args, "output");
-    if (file != NULL && file_write(file, planned->plan.data, planned->plan.len, 0644, &e) < 0) {
+    if (file != NULL && write_output(file, planned->plan.data, planned->plan.len, &e) < 0) {
         say_error(&e);
         return CLI_FAILED;
     }

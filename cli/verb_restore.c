@@ -11,7 +11,6 @@
 #include "cli/verbs.h"
 #include "lib/base/limits.h"
 #include "lib/base/str.h"
-#include "lib/io/platform/files.h"
 
 #define ANSWER_BYTES 16
 
@@ -41,7 +40,7 @@ static int show_and_apply(struct context *c, struct remote *r, const struct plan
 {
     struct error e = {0};
     const char *file = args_text(&c->args, "output");
-    if (file != NULL && file_write(file, planned->plan.data, planned->plan.len, 0644, &e) < 0) {
+    if (file != NULL && write_output(file, planned->plan.data, planned->plan.len, &e) < 0) {
         say_error(&e);
         return CLI_FAILED;
     }

@@ -1,5 +1,6 @@
 """`lockstep evidence RUN`: one file with all that is known of a run, and without secrets."""
 import json
+import os
 import tarfile
 
 CLUSTER = "guestbook-demo"
@@ -65,3 +66,15 @@ def test_a_run_that_is_not_there_and_a_place_that_cannot_be_written(make_site, s
     denied = ls.run("evidence", CLUSTER, "-o", tmp_path / "no" / "such" / "folder.tar.gz")
     assert denied.code != 0 and "cannot be written" in denied.words
     assert list(tmp_path.glob("*.part")) == []
+
+    # What is there and no file is not replaced by one, and a link leads to its file: --output may name /dev/stdout.
+    pipe, link, file = (tmp_path / name for name in ("pipe", "link", "file"))
+    os.mkfifo(pipe)
+    file.touch()
+    link.symlink_to(file)
+    for words in (("evidence", CLUSTER), ("plan", site.write("1.1.0"))):
+        denied = ls.run(*words, "-o", pipe)
+        assert denied.code != 0 and "no regular file" in denied.words and pipe.is_fifo(), denied
+        ls.ok(*words, "-o", link)
+        assert link.is_symlink() and file.stat().st_size > 0
+        file.write_bytes(b"")

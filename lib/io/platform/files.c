@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +125,23 @@ int file_write(const char *path, const void *data, size_t len, unsigned mode, st
         return file_error(e, problem, "write", path);
     }
     return sync_parent(path, e);
+}
+
+int file_target(const char *path, char ret[LIMIT_PATH_BYTES], struct error *e)
+{
+    static_assert(LIMIT_PATH_BYTES >= PATH_MAX, "realpath() writes so many");
+    struct stat st;
+    if (strlen(path) >= LIMIT_PATH_BYTES) {
+        return file_error(e, ENAMETOOLONG, "write", path);
+    }
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        return error_set(e, E_INVALID, "cannot write %s: it is no regular file: name another one",
+                         path);
+    }
+    if (realpath(path, ret) == NULL) { /* it is not there yet */
+        memcpy(ret, path, strlen(path) + 1);
+    }
+    return 0;
 }
 
 int file_read(struct arena *arena, const char *path, size_t bytes_max, char **ret_text,

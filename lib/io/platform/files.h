@@ -11,6 +11,7 @@
 
 #include "lib/base/arena.h"
 #include "lib/base/error.h"
+#include "lib/base/limits.h"
 
 /* "cannot <verb> <path>: <errno's words>", and what to do about the usual ones (full, not allowed). Returns the
  * translated code. */
@@ -19,6 +20,9 @@ int file_error(struct error *e, int errno_value, const char *verb, const char *p
 /* Replaces `path` by the bytes in one step (temporary file, fsync, rename, fsync of the directory). `mode` as in
  * chmod, whatever the umask. The directory must exist. E_LIMIT: the disk is full. */
 int file_write(const char *path, const void *data, size_t len, unsigned mode, struct error *e);
+/* Where what a person asked for under `path` is to be written: what it leads to when it is a link, so that no link of the
+ * system's is replaced. E_INVALID: there is something that is no regular file (a device, a pipe, a directory). */
+int file_target(const char *path, char ret[LIMIT_PATH_BYTES], struct error *e);
 /* Reads the whole regular file into the arena, NUL-terminated. E_LIMIT past `bytes_max`, E_NOT_FOUND. */
 int file_read(struct arena *arena, const char *path, size_t bytes_max, char **ret_text,
               size_t *ret_len, struct error *e);
