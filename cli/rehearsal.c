@@ -7,6 +7,7 @@
 
 #include "cli/output.h"
 #include "lib/base/str.h"
+#include "lib/wire/pack.h"
 
 #define TABLE_BYTES_MAX ((size_t)64 * 1024 * 1024)
 
@@ -148,7 +149,27 @@ static void print_end(struct arena *arena, const json_t *report)
     }
 }
 
-void rehearsal_print(struct arena *arena, const json_t *report)
+/* A copy in which no text speaks to the terminal: names in a report are the database's, and a place may be anybody's. */
+static json_t *plain(struct arena *arena, const json_t *json)
+{
+    json_t *copy =
+        json_is_object(json)  ? json_object()
+        : json_is_array(json) ? json_array()
+        : json_is_string(json)
+            ? json_string(wire_plain(arena, json_string_value(json), LIMIT_TEXT_BYTES, false))
+            : json_copy((json_t *)(uintptr_t)json);
+    void *it = json_object_iter((json_t *)(uintptr_t)json);
+    for (; it != NULL; it = json_object_iter_next((json_t *)(uintptr_t)json, it)) {
+        json_object_set_new(copy, json_object_iter_key(it),
+                            plain(arena, json_object_iter_value(it)));
+    }
+    for (size_t i = 0; i < json_array_size(json); i++) {
+        json_array_append_new(copy, plain(arena, json_array_get(json, i)));
+    }
+    return copy;
+}
+
+static void print_report(struct arena *arena, const json_t *report)
 {
     const json_t *clone = get(report, "clone");
     const json_t *migrations = get(report, "migrations");
@@ -175,6 +196,13 @@ void rehearsal_print(struct arena *arena, const json_t *report)
     table_put(&t, "  ", &out);
     fputs(buf_text(&out), stdout);
     print_end(arena, report);
+}
+
+void rehearsal_print(struct arena *arena, const json_t *report)
+{
+    json_t *said = plain(arena, report);
+    print_report(arena, said);
+    json_decref(said);
 }
 
 void rehearsal_set_at(struct arena *arena, json_t *report, int64_t at_ms)

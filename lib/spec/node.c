@@ -11,6 +11,19 @@
 
 #define QUOTED_BYTES 60
 
+bool text_has_control(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        unsigned char next = i + 1 < len ? (unsigned char)text[i + 1] : 0;
+        if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f ||
+            (c == 0xc2 && next >= 0x80 && next < 0xa0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *text_quote(struct arena *arena, const char *text)
 {
     struct buf b;
@@ -215,7 +228,9 @@ static int convert_object(struct arena *arena, const json_t *json, size_t depth,
     for (; it != NULL; it = json_object_iter_next((json_t *)(uintptr_t)json, it)) {
         struct node_entry *entry = &node->entries[node->count++];
         entry->key = arena_strdup(arena, json_object_iter_key(it));
-        int r = convert(arena, json_object_iter_value(it), depth + 1, &entry->value, e);
+        int r = text_has_control(entry->key, strlen(entry->key))
+                    ? error_set(e, E_INVALID, "control characters are not allowed in a JSON key")
+                    : convert(arena, json_object_iter_value(it), depth + 1, &entry->value, e);
         if (r < 0) {
             return r;
         }
@@ -237,8 +252,8 @@ static int convert(struct arena *arena, const json_t *json, size_t depth, struct
         *ret = ARENA_NEW(arena, struct node);
         return convert_array(arena, json, depth, *ret, e);
     case JSON_STRING:
-        if (strlen(json_string_value(json)) != json_string_length(json)) {
-            return error_set(e, E_INVALID, "a NUL character is in a JSON text");
+        if (text_has_control(json_string_value(json), json_string_length(json))) {
+            return error_set(e, E_INVALID, "control characters are not allowed in a JSON text");
         }
         *ret = json_scalar(arena, arena_strdup(arena, json_string_value(json)), false);
         return 0;

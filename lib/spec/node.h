@@ -41,6 +41,8 @@ struct yaml_document {
 
 /* The value under a key of a mapping, or NULL. */
 const struct node *node_get(const struct node *mapping, const char *key);
+/* Is there a control character that does more than end a line or indent? It could speak to a terminal. */
+bool text_has_control(const char *text, size_t len);
 /* A text in quotes for a message: cut after some 60 bytes, control characters as escapes. */
 const char *text_quote(struct arena *arena, const char *text);
 /* "a mapping", "a list", "the text "x"", "the number 5", "nothing": what was found, for messages.

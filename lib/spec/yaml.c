@@ -142,13 +142,9 @@ static const char *scalar_problem(const unsigned char *text, size_t len)
     if (len > LIMIT_TEXT_BYTES) {
         return "this text is longer than 64 KiB: keep it in a file of its own";
     }
-    for (size_t i = 0; i < len; i++) {
-        if ((text[i] < 0x20 && text[i] != '\t' && text[i] != '\n' && text[i] != '\r') ||
-            text[i] == 0x7f) {
-            return "control characters are not allowed in a text";
-        }
-    }
-    return NULL;
+    return text_has_control((const char *)text, len)
+               ? "control characters are not allowed in a text"
+               : NULL;
 }
 
 static void refuse_decoration(struct builder *b, struct mark mark, const yaml_char_t *anchor,

@@ -146,6 +146,22 @@ static void json_nested_past_the_limit_is_refused(void **state)
                         "JSON values are nested more than 32 deep");
 }
 
+static void json_that_would_speak_to_a_terminal_is_refused(void **state)
+{
+    struct arena *a = *state;
+    static const char *const refused[] = {
+        "{\"run\":{\"command\":[\"\\u001b]0;x\\u0007\"]}}",
+        "{\"run\":{\"command\":[\"x\\u007f\"]}}",
+        "{\"run\":{\"command\":[\"\\u009b2J\"]}}",
+        "{\"run\":{\"command\":[\"x\"],\"env\":{\"\\u001b\":\"y\"}}}",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+        assert_non_null(strstr(again(a, &action_shape, refused[i]), "control characters"));
+    }
+    const char *kept = "{\"run\":{\"command\":[\"a\\tb\\nc\\u00a0\"]}}";
+    assert_null(strstr(again(a, &action_shape, kept), "control"));
+}
+
 static void canonical_json_sorts_keys_by_bytes(void **state)
 {
     json_t *json = json_loads(
@@ -331,6 +347,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_wrong_in_json_is_told_with_its_path, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(json_nested_past_the_limit_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(json_that_would_speak_to_a_terminal_is_refused, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(canonical_json_sorts_keys_by_bytes, setup, teardown),
         cmocka_unit_test(a_share_is_at_least_one_and_never_more_than_all),
         cmocka_unit_test_setup_teardown(sizes_and_durations_come_back_as_they_were, setup,
