@@ -69,13 +69,17 @@ static const char *place_name(const struct evidence *ev, const struct step_key *
     return rollout_place_name(&ev->plan, key->place);
 }
 
-static const char *key_words(const struct evidence *ev, struct arena *arena,
-                             const struct step_key *key)
+static const char *step_name(const struct evidence *ev, const struct step_key *key)
 {
     bool known = key->phase < ev->plan.phases.count &&
                  key->step < plan_phase_at(&ev->plan, key->phase)->steps.count;
-    return arena_printf(arena, "%u.%u %s @%s attempt %u", key->phase, key->step,
-                        known ? plan_step_at(&ev->plan, key->phase, key->step)->name : "?",
+    return known ? plan_step_at(&ev->plan, key->phase, key->step)->name : "?";
+}
+
+static const char *key_words(const struct evidence *ev, struct arena *arena,
+                             const struct step_key *key)
+{
+    return arena_printf(arena, "%u.%u %s @%s attempt %u", key->phase, key->step, step_name(ev, key),
                         place_name(ev, key), key->attempt);
 }
 
@@ -87,8 +91,7 @@ static int keep_log(struct evidence *ev, struct arena *arena, const struct recor
         return 0;
     }
     char *name = arena_printf(arena, "%u.%u-%s@%s-%u.txt", key->phase, key->step,
-                              plan_step_at(&ev->plan, key->phase, key->step)->name,
-                              place_name(ev, key), key->attempt);
+                              step_name(ev, key), place_name(ev, key), key->attempt);
     for (char *p = name; *p != '\0'; p++) {
         *p = *p == '/' || *p == ' ' ? '-' : *p;
     }
@@ -100,6 +103,21 @@ static void told_by(struct buf *out, const char *who, const char *why)
 {
     buf_printf(out, "%s%s%s%s\n", who != NULL ? " by " : "", who != NULL ? who : "",
                why != NULL ? ": " : "", why != NULL ? why : "");
+}
+
+/* One line, whatever a place has said. */
+static void keep_facts(struct evidence *ev, uint64_t number, const char *said)
+{
+    if (str_empty(said)) {
+        return;
+    }
+    json_t *facts = json_loads(said, JSON_DECODE_ANY, NULL);
+    json_t *line = json_pack("{s:I, s:o}", "record", (json_int_t)number, "facts",
+                             facts != NULL ? facts : json_text(said));
+    char *text = json_dumps(line, JSON_COMPACT);
+    buf_printf(&ev->facts, "%s\n", text != NULL ? text : "");
+    free(text);
+    json_decref(line);
 }
 
 static int tell(struct evidence *ev, struct arena *arena, uint64_t number,
@@ -117,10 +135,7 @@ static int tell(struct evidence *ev, struct arena *arena, uint64_t number,
                    str_duration(arena, record->outcome.ended_ms - record->outcome.started_ms),
                    record->outcome.message != NULL ? ": " : "",
                    record->outcome.message != NULL ? record->outcome.message : "");
-        if (!str_empty(record->outcome.facts)) {
-            buf_printf(&ev->facts, "{\"record\":%llu,\"facts\":%s}\n", (unsigned long long)number,
-                       record->outcome.facts);
-        }
+        keep_facts(ev, number, record->outcome.facts);
         return keep_log(ev, arena, record, e);
     case RECORD_STATE:
         buf_printf(out, "state    %s", rollout_state_name(record->state));

@@ -137,7 +137,9 @@ static json_t *report_of(const struct rehearsal_call *r, const struct outcome *o
                            "state", "failed", "clone", "migrations", "error", "code",
                            error_name(outcome->code < 0 ? outcome->code : E_IO), "message", why);
     }
+    /* What was asked, and of whom, is not the place's to say. */
     json_object_set_new(report, "by", json_string(part->place));
+    json_object_set_new(report, "database", json_string(part->database));
     return report;
 }
 
