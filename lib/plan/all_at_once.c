@@ -11,16 +11,17 @@ static bool needs_touch(const struct compiler *c, size_t node, const void *unuse
     return c->nodes[node].touch;
 }
 
-static bool is_installed(const struct compiler *c, size_t node, const void *unused)
-{
-    (void)unused;
-    return c->nodes[node].seen != NULL && c->nodes[node].seen->version != NULL;
-}
-
 static bool is_running(const struct compiler *c, size_t node, const void *unused)
 {
     (void)unused;
     return c->nodes[node].seen != NULL && c->nodes[node].seen->running;
+}
+
+/* A service may run where nothing is installed: its tree lay elsewhere before, or a person has started it. */
+static bool is_there(const struct compiler *c, size_t node, const void *unused)
+{
+    return is_running(c, node, unused) ||
+           (c->nodes[node].seen != NULL && c->nodes[node].seen->version != NULL);
 }
 
 static struct members who(struct compiler *c)
@@ -75,7 +76,7 @@ static void stop(struct compiler *c, size_t hop, size_t end, const struct member
     step_deny(c, deny);
     struct members some = *members;
     if (hop == 0) {
-        some = members_where(c, "installed", members, is_installed, NULL);
+        some = members_where(c, "installed", members, is_there, NULL);
     }
     if (some.count > 0 && c->app->service != NULL) {
         struct plan_phase *phase = add_nodes_phase(c, where, "stop", &some);

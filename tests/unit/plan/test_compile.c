@@ -201,6 +201,19 @@ static void installs_for_the_first_time(void **state UNUSED)
           "to read:  2.0.0: authors lose their address\n");
 }
 
+/* Its tree lay at another path, or somebody has started it: it must not live on beside the schema that follows. */
+static void stops_what_runs_where_nothing_is_installed(void **state UNUSED)
+{
+    guestbook("2.0.0", BACKUP);
+    world_runs(&w, NULL);
+    w.inventory.nodes[1].running = true;
+    const char *text = world_render(&w, NULL);
+    const char *stop =
+        strstr(text, "         each   stop                                        app-2\n");
+    assert_non_null(stop);
+    assert_non_null(strstr(stop, "migrate main"));
+}
+
 static void has_nothing_to_do_when_all_is_right(void **state UNUSED)
 {
     guestbook("1.1.0", BACKUP);
@@ -688,6 +701,7 @@ int main(void)
         T(starts_the_release_between_when_the_application_wants_that),
         T(goes_down_with_the_extra_step_and_the_point_of_no_return),
         T(installs_for_the_first_time),
+        T(stops_what_runs_where_nothing_is_installed),
         T(has_nothing_to_do_when_all_is_right),
         T(only_starts_what_is_down_at_the_target),
         T(finishes_a_half_done_upgrade),
