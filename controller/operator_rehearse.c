@@ -322,6 +322,10 @@ static int read_request(struct rehearsal_call *r, const Lockstep__V1__RehearseRe
     r->within_ms = request->within_ms > 0 ? request->within_ms : WITHIN_MS;
     r->one_way = request->one_way;
     r->rows_bytes_max = (int64_t)MIN(request->rows_up_to, (uint64_t)INT64_MAX);
+    if (request->n_databases > LIMIT_CLUSTER_DATABASES) {
+        return error_set(e, E_LIMIT, "a cluster has at most %d databases, and %zu are named",
+                         LIMIT_CLUSTER_DATABASES, request->n_databases);
+    }
     r->databases = (struct strings){(const char **)request->databases, request->n_databases};
     return request->plan.len > 0 ? subject_plan(c, &r->arena, request->plan, &r->subject, e)
                                  : subject_bundle(c, &r->arena, request->bundle, request->cluster,
