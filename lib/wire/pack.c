@@ -52,6 +52,56 @@ int wire_pack(struct arena *arena, const ProtobufCMessage *message, struct bytes
     return wire_pack_max(arena, message, LIMIT_FRAME_BYTES, ret, e);
 }
 
+static void make_plain(char *text)
+{
+    for (char *c = text; *c != '\0'; c++) {
+        bool control = (unsigned char)*c < 0x20 && *c != '\n' && *c != '\t';
+        bool escape = (unsigned char)c[0] == 0xc2 && (unsigned char)c[1] >= 0x80 &&
+                      (unsigned char)c[1] < 0xa0;
+        if (control || *c == 0x7f) {
+            *c = '?';
+        } else if (escape) {
+            c[0] = '?';
+            c[1] = '?';
+        }
+    }
+}
+
+static void make_texts_plain(void *message);
+
+static void make_field_plain(const ProtobufCFieldDescriptor *field, void *value)
+{
+    if (value != NULL && field->type == PROTOBUF_C_TYPE_STRING) {
+        make_plain(value);
+    } else if (value != NULL) {
+        make_texts_plain(value);
+    }
+}
+
+/* Whoever wrote them: sooner or later a text stands on somebody's terminal, or in a log. */
+static void make_texts_plain(void *message)
+{
+    const ProtobufCMessageDescriptor *descriptor = ((ProtobufCMessage *)message)->descriptor;
+    for (size_t i = 0; i < descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &descriptor->fields[i];
+        void *at = (char *)message + field->offset;
+        const void *quantifier = (char *)message + field->quantifier_offset;
+        bool other = (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0 &&
+                     *(const uint32_t *)quantifier != field->id;
+        if (other ||
+            (field->type != PROTOBUF_C_TYPE_STRING && field->type != PROTOBUF_C_TYPE_MESSAGE)) {
+            continue;
+        }
+        if (field->label != PROTOBUF_C_LABEL_REPEATED) {
+            make_field_plain(field, *(void **)at);
+            continue;
+        }
+        for (size_t n = 0; n < *(const size_t *)quantifier; n++) {
+            make_field_plain(field, (*(void ***)at)[n]);
+        }
+    }
+}
+
 int wire_unpack_max(struct arena *arena, const ProtobufCMessageDescriptor *descriptor,
                     struct bytes bytes, size_t bytes_max, const ProtobufCMessage **ret,
                     struct error *e)
@@ -67,12 +117,12 @@ int wire_unpack_max(struct arena *arena, const ProtobufCMessageDescriptor *descr
     ProtobufCAllocator allocator = {.alloc = take, .free = leave, .allocator_data = &budget};
     static const uint8_t none[1] = {0};
     const uint8_t *data = bytes.data != NULL ? bytes.data : none;
-    const ProtobufCMessage *message =
-        protobuf_c_message_unpack(descriptor, &allocator, bytes.len, data);
+    ProtobufCMessage *message = protobuf_c_message_unpack(descriptor, &allocator, bytes.len, data);
     if (message == NULL) {
         return error_set(e, E_INVALID, "%zu bytes are no %s: damaged, or not made by Lockstep",
                          bytes.len, descriptor->short_name);
     }
+    make_texts_plain(message);
     *ret = message;
     return 0;
 }
@@ -126,16 +176,6 @@ char *wire_plain(struct arena *arena, const char *text, size_t bytes_max, bool k
     size_t kept = MIN(len, bytes_max - 1);
     char *copy = arena_strndup(arena, len == 0 ? "" : keep_end ? text + (len - kept) : text, kept);
     copy = wire_text(arena, copy);
-    for (char *c = copy; *c != '\0'; c++) {
-        bool control = (unsigned char)*c < 0x20 && *c != '\n' && *c != '\t';
-        bool escape = (unsigned char)c[0] == 0xc2 && (unsigned char)c[1] >= 0x80 &&
-                      (unsigned char)c[1] < 0xa0;
-        if (control || *c == 0x7f) {
-            *c = '?';
-        } else if (escape) {
-            c[0] = '?';
-            c[1] = '?';
-        }
-    }
+    make_plain(copy);
     return copy;
 }

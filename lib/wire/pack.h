@@ -20,7 +20,8 @@ int wire_pack_max(struct arena *arena, const ProtobufCMessage *message, size_t b
 int wire_pack(struct arena *arena, const ProtobufCMessage *message, struct bytes *ret,
               struct error *e);
 
-/* A message of the type of `descriptor`, in the arena: never free it. E_LIMIT: more bytes than `bytes_max`; E_INVALID:
+/* A message of the type of `descriptor`, in the arena: never free it. In its string fields stands "?" for each control
+ * character but line ends and tabs; bytes fields are as they were. E_LIMIT: more bytes than `bytes_max`; E_INVALID:
  * not such a message, or one that would unpack to far more than its bytes. */
 int wire_unpack_max(struct arena *arena, const ProtobufCMessageDescriptor *descriptor,
                     struct bytes bytes, size_t bytes_max, const ProtobufCMessage **ret,

@@ -9,6 +9,8 @@
 
 #include "lib/base/str.h"
 #include "lib/wire/message.h"
+#include "lib/wire/pack.h"
+#include "proto/operator.pb-c.h"
 
 static struct arena arena;
 static struct error error;
@@ -228,6 +230,45 @@ static void progress_is_a_steps_or_an_observations(void **state)
 }
 
 /* Two bytes of an unknown field cost far more than two bytes: the budget ends that. */
+/* Texts of people too: another one's terminal shows them. Repeated ones, ones in a message in a message, one of a oneof. */
+static void no_text_that_came_speaks_to_a_terminal(void **state)
+{
+    (void)state;
+    struct error e = {0};
+    struct bytes packed = {0};
+    const ProtobufCMessage *m = NULL;
+    char *names[] = {"main\x1b[2J", "a\tb\nc"};
+    Lockstep__V1__File file = LOCKSTEP__V1__FILE__INIT;
+    Lockstep__V1__File *files[] = {&file};
+    Lockstep__V1__Bundle bundle = LOCKSTEP__V1__BUNDLE__INIT;
+    Lockstep__V1__RehearseRequest request = LOCKSTEP__V1__REHEARSE_REQUEST__INIT;
+    file.name = "\xc2\x9b\x7f.yaml";
+    file.text = (ProtobufCBinaryData){.data = (uint8_t *)"\x1b", .len = 1};
+    bundle.files = files;
+    bundle.n_files = 1;
+    request.bundle = &bundle;
+    request.databases = names;
+    request.n_databases = ARRAY_SIZE(names);
+    assert_int_equal(wire_pack(&arena, &request.base, &packed, &e), 0);
+    assert_int_equal(
+        wire_unpack(&arena, &lockstep__v1__rehearse_request__descriptor, packed, &m, &e), 0);
+    const Lockstep__V1__RehearseRequest *came = (const Lockstep__V1__RehearseRequest *)m;
+    assert_string_equal(came->databases[0], "main?[2J");
+    assert_string_equal(came->databases[1], "a\tb\nc");
+    assert_string_equal(came->bundle->files[0]->name, "???.yaml");
+    assert_int_equal(came->bundle->files[0]->text.data[0], 0x1b);
+
+    Lockstep__V1__WatchLine line = LOCKSTEP__V1__WATCH_LINE__INIT;
+    Lockstep__V1__WatchEvent event = LOCKSTEP__V1__WATCH_EVENT__INIT;
+    line.text = "\x1b]0;x\a";
+    event.event_case = LOCKSTEP__V1__WATCH_EVENT__EVENT_LINE;
+    event.line = &line;
+    assert_int_equal(wire_pack(&arena, &event.base, &packed, &e), 0);
+    assert_int_equal(wire_unpack(&arena, &lockstep__v1__watch_event__descriptor, packed, &m, &e),
+                     0);
+    assert_string_equal(((const Lockstep__V1__WatchEvent *)m)->line->text, "?]0;x?");
+}
+
 static void a_small_frame_cannot_blow_up(void **state)
 {
     (void)state;
@@ -264,6 +305,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_observation_finds_more_than_a_step_may, begin_test,
                                         end_test),
         cmocka_unit_test_setup_teardown(progress_is_a_steps_or_an_observations, begin_test,
+                                        end_test),
+        cmocka_unit_test_setup_teardown(no_text_that_came_speaks_to_a_terminal, begin_test,
                                         end_test),
         cmocka_unit_test_setup_teardown(a_small_frame_cannot_blow_up, begin_test, end_test),
     };
