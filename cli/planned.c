@@ -2,6 +2,7 @@
 #include "cli/planned.h"
 
 #include "cli/bundle.h"
+#include "cli/known.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "lib/base/limits.h"
@@ -17,28 +18,6 @@ struct asking {
     size_t complaints;
     struct planned *planned;
 };
-
-/* The newest of the rehearsals gives the words. */
-static struct known_durations known_of(struct arena *arena, const Lockstep__V1__PlanReply *reply)
-{
-    struct known_duration *items =
-        ARENA_ARRAY(arena, reply->n_rehearsed + 1, struct known_duration);
-    int64_t at_ms = 0;
-    int64_t bytes = 0;
-    for (size_t i = 0; i < reply->n_rehearsed; i++) {
-        const Lockstep__V1__Rehearsed *one = reply->rehearsed[i];
-        items[i] = (struct known_duration){.database = arena_strdup(arena, one->database),
-                                           .sha256 = arena_strdup(arena, one->sha256),
-                                           .ms = one->ms};
-        bytes = one->at_ms > at_ms ? one->bytes : bytes;
-        at_ms = MAX(at_ms, one->at_ms);
-    }
-    return (struct known_durations){
-        .items = items,
-        .count = reply->n_rehearsed,
-        .source = arena_printf(arena, "rehearsed %s on %s", time_text(arena, at_ms),
-                               str_bytes(arena, (uint64_t)MAX(bytes, 0)))};
-}
 
 static void seen(void *context, const ProtobufCMessage *message)
 {
@@ -57,7 +36,7 @@ static void seen(void *context, const ProtobufCMessage *message)
                                        .id = arena_strdup(a->arena, reply->id),
                                        .quarantine = arena_strdup(a->arena, reply->quarantine),
                                        .nothing_to_do = reply->nothing_to_do,
-                                       .known = known_of(a->arena, reply)};
+                                       .known = known_read(a->arena, reply->known, reply->n_known)};
     }
 }
 

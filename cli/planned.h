@@ -16,7 +16,7 @@ struct planned {
     const char
         *quarantine; /* what it tries has failed: which run, when and where; "": it has not */
     bool nothing_to_do;
-    struct known_durations known; /* what rehearsals of this cluster took; for the words alone */
+    struct known_durations known; /* how long its steps took before; for the words alone */
 };
 
 /* Shows the progress and says the complaints. 0, or an enum cli_exit. */

@@ -1,4 +1,4 @@
-/* Owns `status` and `history`: how clusters are now, and what was run on them. */
+/* Owns `status`: how clusters are now. */
 #include "cli/output.h"
 #include "cli/remote.h"
 #include "cli/status.h"
@@ -167,86 +167,4 @@ const struct verb verb_status = {
     .operands_max = 1,
     .remote = true,
     .run = status,
-};
-
-/* ---- history ---- */
-
-json_t *run_json(const Lockstep__V1__RunSummary *s)
-{
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o}", "run",
-                     json_text(s->run), "cluster", json_text(s->cluster), "plan_id",
-                     json_text(s->plan_id), "from", json_text(s->from), "to", json_text(s->to),
-                     "state", json_text(s->state), "why", json_text(s->why), "who",
-                     json_text(s->who), "started_ms", (json_int_t)s->started_ms, "ended_ms",
-                     (json_int_t)s->ended_ms, "takes_back", json_text(s->takes_back));
-}
-
-static void print_runs(struct context *c, const Lockstep__V1__HistoryReply *reply)
-{
-    struct table t;
-    table_init(&t, c->arena, 8);
-    TABLE_ADD(&t, "RUN", "CLUSTER", "WAY", "STATE", "STARTED", "TOOK", "WHO", "WHY");
-    for (size_t i = 0; i < reply->n_runs; i++) {
-        const Lockstep__V1__RunSummary *s = reply->runs[i];
-        TABLE_ADD(
-            &t, s->run, s->cluster,
-            arena_printf(c->arena, "%s -> %s", str_empty(s->from) ? "nothing" : s->from, s->to),
-            s->state, time_text(c->arena, s->started_ms),
-            s->ended_ms > 0 ? str_duration(c->arena, s->ended_ms - s->started_ms) : "", s->who,
-            s->why);
-    }
-    table_print(&t);
-}
-
-static int history(struct context *c)
-{
-    struct remote r;
-    struct error e = {0};
-    Lockstep__V1__HistoryRequest request = LOCKSTEP__V1__HISTORY_REQUEST__INIT;
-    if (args_number(&c->args, "limit", &request.limit, &e) < 0) {
-        say_error(&e);
-        return CLI_WRONG_USE;
-    }
-    int end = remote_open(c, &r);
-    if (end == 0) {
-        const char *cluster = args_operand(&c->args, 0);
-        request.cluster = cluster != NULL ? (char *)cluster : "";
-        const Lockstep__V1__HistoryReply *reply = REMOTE_CALL(
-            &r, History, HistoryReply, history_reply, &request.base, REMOTE_CALL_MS, &e);
-        if (reply == NULL) {
-            end = remote_fail(&r, &e);
-        } else if (c->json) {
-            json_t *runs = json_array();
-            for (size_t i = 0; i < reply->n_runs; i++) {
-                json_array_append_new(runs, run_json(reply->runs[i]));
-            }
-            print_json(json_pack("{s:o}", "runs", runs));
-        } else if (reply->n_runs == 0) {
-            puts("no run yet");
-        } else {
-            print_runs(c, reply);
-        }
-    }
-    remote_close(&r);
-    return end;
-}
-
-static const struct option_spec history_options[] = {
-    {"limit", 0, "N", "at most so many, newest first (20)"},
-};
-
-const struct verb verb_history = {
-    .name = "history",
-    .usage = "[CLUSTER] [--limit N]",
-    .summary = "the runs, newest first",
-    .about = "Prints the runs of a cluster, or of all.\n"
-             "\n"
-             "--json: {\"runs\": [{run, cluster, plan_id, from, to, state, why, who, started_ms,\n"
-             "ended_ms, takes_back}]}\n",
-    .example = "  lockstep history chat-prod --limit 5\n",
-    .options = history_options,
-    .option_count = ARRAY_SIZE(history_options),
-    .operands_max = 1,
-    .remote = true,
-    .run = history,
 };

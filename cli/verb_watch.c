@@ -46,9 +46,16 @@ const struct verb verb_watch = {
         "When the\n"
         "controller goes away it is tried again for 60 s.\n"
         "\n"
+        "Where earlier runs have shown how long steps take, it says how long the run will still "
+        "take, and \"longer than\n"
+        "usual\" while a step takes longer than it ever did.\n"
+        "\n"
         "--json: one object a line: {\"event\": \"run\" | \"phase\" | \"step\" | \"state\" | "
         "\"line\" |\n"
-        "\"word\" | \"back\", number, at_ms, ...}; number 0 is progress, which is not kept. With "
+        "\"word\" | \"back\", number, at_ms, ...}; number 0 is progress, which is not kept; "
+        "\"run\" and\n"
+        "\"phase\" have left_ms (null: not known), longer_than_usual and unmeasured, the number of "
+        "steps that are not in it. With "
         "--summary the last line is\n"
         "{\"event\": \"summary\", once, per_node, down}.\n",
     .example = "  lockstep watch chat-prod --summary\n",

@@ -154,7 +154,8 @@ static void remind(struct following *f)
     arena_init(&arena);
     const char *waits = watch_waits_for(&f->watch, controller_now(f), &arena);
     if (waits != NULL && wall_ms() - f->told_at_ms >= REMIND_MS) {
-        printf("         %s\n", waits);
+        const char *left = watch_left_words(&f->watch, controller_now(f), &arena);
+        printf("         %s%s%s\n", waits, left != NULL ? "; " : "", left != NULL ? left : "");
         fflush(stdout);
         f->told_at_ms = wall_ms();
     }

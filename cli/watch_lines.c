@@ -83,7 +83,7 @@ static const char *set_name(const struct watch *w, const struct plan_phase *phas
     return set->nodes.count < w->plan.nodes.count ? set->name : NULL;
 }
 
-/* A hop, or the next wave of it. */
+/* A hop, or the next wave of it; of any other phase only how long it will still take, when that is known. */
 static void put_heading(const struct watch *w, const Lockstep__V1__WatchEvent *event,
                         struct buf *out)
 {
@@ -96,14 +96,19 @@ static void put_heading(const struct watch *w, const Lockstep__V1__WatchEvent *e
     const char *set = set_name(w, phase);
     bool new_hop = before == NULL || before->hop != phase->hop;
     bool new_set = set != NULL && (before == NULL || !str_equal(set, set_name(w, before)));
+    const char *left = watch_left_words(w, event->at_ms, out->arena);
     if (phase->hop < 0 || (size_t)phase->hop >= w->plan.hops.count || (!new_hop && !new_set)) {
+        if (left != NULL) {
+            put_time(w, event->at_ms, out);
+            buf_printf(out, "%s: %s\n", phase->name, left);
+        }
         return;
     }
     const struct plan_hop *hop = LIST_AT(&w->plan.hops, const struct plan_hop, phase->hop);
     put_time(w, event->at_ms, out);
-    buf_printf(out, "hop %lld: %s -> %s%s%s\n", (long long)phase->hop + 1,
+    buf_printf(out, "hop %lld: %s -> %s%s%s%s%s\n", (long long)phase->hop + 1,
                hop->from != NULL ? hop->from : "nothing", hop->to, set != NULL ? ", " : "",
-               set != NULL ? set : "");
+               set != NULL ? set : "", left != NULL ? ": " : "", left != NULL ? left : "");
 }
 
 static void put_state(const struct watch *w, const Lockstep__V1__WatchEvent *event, struct buf *out)
@@ -259,6 +264,7 @@ json_t *watch_json(const struct watch *w, const Lockstep__V1__WatchEvent *event)
     switch (event->event_case) {
     case LOCKSTEP__V1__WATCH_EVENT__EVENT_RUN:
         json = run_json(event->run);
+        watch_left_json(w, event->at_ms, json);
         break;
     case LOCKSTEP__V1__WATCH_EVENT__EVENT_STATE:
         json = json_pack("{s:s, s:o, s:o, s:o, s:b, s:b}", "event", "state", "state",
@@ -271,6 +277,7 @@ json_t *watch_json(const struct watch *w, const Lockstep__V1__WatchEvent *event)
         break;
     case LOCKSTEP__V1__WATCH_EVENT__EVENT_PHASE:
         json = json_pack("{s:s, s:I}", "event", "phase", "phase", (json_int_t)event->phase->phase);
+        watch_left_json(w, event->at_ms, json);
         break;
     case LOCKSTEP__V1__WATCH_EVENT__EVENT_WORD:
         json = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "event", "word", "word",

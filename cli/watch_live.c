@@ -7,8 +7,9 @@
 #include "lib/base/limits.h"
 #include "lib/base/str.h"
 
-#define BAR_COLUMNS   30
-#define FRAME_LINES   7 /* title, bar, two blanks, two for what it waits for, the cursor's own */
+#define BAR_COLUMNS 30
+#define FRAME_LINES                                                                                \
+    7 /* title, bar, time left, a blank, two for what it waits for, the cursor's own */
 #define ROWS_MIN      10
 #define LABEL_COLUMNS 8
 #define NAME_COLUMNS  30
@@ -261,7 +262,8 @@ void watch_live(const struct watch *w, int64_t now_ms, const struct watch_screen
     }
     put_line(&p, TONE_PLAIN, arena_printf(arena, "%s   run %s", watch_title(w, arena), w->run));
     put_line(&p, TONE_PLAIN, bar_text(&p));
-    buf_putc(out, '\n');
+    const char *left = watch_left_words(w, now_ms, arena);
+    put_line(&p, TONE_PLAIN, left != NULL ? left : "");
     size_t rows = MAX(screen->rows, (size_t)ROWS_MIN) - FRAME_LINES;
     if (w->plan.phases.count > 0) {
         put_phases(&p, rows);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/known.h"
 #include "lib/base/str.h"
 
 #define NAME_WIDTH_MAX  22
@@ -80,6 +81,10 @@ static int see_run(struct watch *w, const Lockstep__V1__WatchRun *run, struct er
         w->sets[i] = index_of(w->arena, LIST_AT(&w->plan.node_sets, const struct plan_node_set, i));
     }
     measure(w);
+    if (run->n_known > 0) {
+        const struct known_durations known = known_read(w->arena, run->known, run->n_known);
+        w->forecast = forecast_new(w->arena, &known, &w->plan);
+    }
     w->begun = true;
     return 0;
 }

@@ -12,6 +12,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/error.h"
 #include "lib/core/rollout.h"
+#include "lib/plan/durations.h"
 #include "lib/plan/plan.h"
 #include "proto/operator.pb-c.h"
 
@@ -91,6 +92,7 @@ struct watch {
     struct watch_failure *failures; /* the newest attempts' */
     size_t failure_count, failure_capacity;
     const char *line;               /* the newest WatchLine */
+    struct forecast *forecast;      /* NULL: nothing is known of its times */
     size_t name_width, place_width; /* of the columns of steps and places */
 };
 
@@ -109,6 +111,20 @@ const char *watch_waits_for(const struct watch *w, int64_t now_ms, struct arena 
 const char *watch_title(const struct watch *w, struct arena *arena);
 /* "before", "hop 1", "after". */
 const char *watch_hop_label(const struct watch *w, int64_t hop, struct arena *arena);
+
+/* ---- watch_left.c: how long it will still take ---- */
+
+struct watch_left {
+    bool known;        /* false: of no step of the run; the rest is 0 then */
+    int64_t ms;        /* of what is known; never negative */
+    bool longer;       /* something takes longer than it ever did: `ms` says nothing */
+    size_t unmeasured; /* steps of phases that are not over, which are not in `ms` */
+};
+struct watch_left watch_left(const struct watch *w, int64_t now_ms);
+/* "about 4 min 2 s left", "longer than usual"; NULL: nothing to say. */
+const char *watch_left_words(const struct watch *w, int64_t now_ms, struct arena *arena);
+/* Adds left_ms (null: not known), longer_than_usual, unmeasured. */
+void watch_left_json(const struct watch *w, int64_t now_ms, json_t *json);
 
 /* ---- watch_lines.c: the same for a pipe ---- */
 

@@ -42,6 +42,8 @@ struct stored_run;
 Lockstep__V1__RunSummary *operator_run_summary(struct controller *c, struct arena *arena,
                                                const struct stored_run *run);
 
+/* operator_history.c: how long steps took */
+void operator_step_times(struct rpc_call *call, struct bytes message);
 /* operator_journal.c: what happened in a run */
 void operator_journal(struct rpc_call *call, struct bytes message);
 

@@ -45,6 +45,8 @@ const struct rpc_method operator_api_methods[] = {
     {"/lockstep.v1.Operator/Word", {.on_half_close = no_request, .on_message = operator_word}},
     {"/lockstep.v1.Operator/History",
      {.on_half_close = no_request, .on_message = operator_history}},
+    {"/lockstep.v1.Operator/StepTimes",
+     {.on_half_close = no_request, .on_message = operator_step_times}},
     {"/lockstep.v1.Operator/Journal",
      {.on_half_close = no_request, .on_message = operator_journal}},
     {"/lockstep.v1.Operator/ListNodes",

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/history.h"
 #include "controller/operator.h"
 #include "controller/planning.h"
 #include "controller/quarantine.h"
-#include "controller/rehearsals.h"
 #include "controller/runs.h"
 #include "controller/subject.h"
 #include "lib/base/str.h"
@@ -77,27 +77,6 @@ static int keep_plan(struct job *job, const struct planning_result *result, stru
     return r;
 }
 
-/* What is known of the plan's scripts: for who shows the plan, and no part of it. */
-static int add_rehearsed(struct job *job, const struct plan *plan, Lockstep__V1__PlanReply *reply,
-                         struct error *e)
-{
-    struct stored_rehearsed *known = NULL;
-    size_t count = 0;
-    int r = rehearsals_known(reply_controller(job->call), &job->arena, plan, &known, &count, e);
-    reply->rehearsed = ARENA_ARRAY(&job->arena, count + 1, Lockstep__V1__Rehearsed *);
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        Lockstep__V1__Rehearsed *one = ARENA_NEW(&job->arena, Lockstep__V1__Rehearsed);
-        lockstep__v1__rehearsed__init(one);
-        one->database = (char *)known[i].database;
-        one->sha256 = (char *)known[i].sha256;
-        one->ms = known[i].ms;
-        one->at_ms = known[i].at_ms;
-        one->bytes = known[i].bytes;
-        reply->rehearsed[reply->n_rehearsed++] = one;
-    }
-    return r;
-}
-
 static void planned(void *context, const struct planning_result *result)
 {
     struct job *job = context;
@@ -118,7 +97,10 @@ static void planned(void *context, const struct planning_result *result)
                   : quarantine_words(reply_controller(call), &job->arena, result->plan, &quarantine,
                                      &e);
         reply.quarantine = quarantine != NULL ? (char *)quarantine : "";
-        r = r < 0 ? r : add_rehearsed(job, result->plan, &reply, &e);
+        /* For who shows the plan, and no part of it. */
+        r = r < 0 ? r
+                  : history_known(reply_controller(call), &job->arena, result->plan, &reply.known,
+                                  &reply.n_known, &e);
     }
     if (r < 0) {
         rpc_call_finish_error(call, &e);

@@ -47,6 +47,7 @@ struct run {
     const char *takes_back; /* the run that it takes back; NULL: none */
     struct plan plan;
     struct rollout *machine; /* NULL: read back from the journal for watchers only */
+    struct took *took;       /* with a machine: how long its steps took */
     uint64_t last_number;    /* of the journal: its newest record */
     struct waiting *waiting, **waiting_end;
     uv_timer_t timer;

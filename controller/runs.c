@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "controller/fleets.h"
+#include "controller/history.h"
 #include "controller/notify.h"
 #include "controller/past.h"
 #include "controller/quarantine.h"
@@ -16,6 +17,7 @@
 #include "controller/rollback.h"
 #include "controller/run.h"
 #include "controller/sessions.h"
+#include "controller/took.h"
 #include "lib/base/str.h"
 #include "lib/io/platform/act.h"
 #include "lib/io/platform/log.h"
@@ -77,6 +79,7 @@ static void keep_record(struct run *run, const struct record *record)
     struct record kept = {0};
     if (wire_record_unpack(&arena, packed, &kept, &e) == 0) {
         watch_record(run, &kept);
+        took_note(run->took, &kept);
         wait_for(run, WAITING_TELL, run->last_number)->events = run->log.count;
     }
     arena_deinit(&arena);
@@ -175,7 +178,7 @@ static void keep_state(struct run *run, const struct waiting *w)
     struct error e = {0};
     /* Before the end itself, so that no crash in between forgets it. */
     if ((back && store_run_back(c->store, run->id, BACK_WANTED, &e) < 0) ||
-        (end && quarantine_note(run, w->state, &e) < 0)) {
+        (end && quarantine_note(run, w->state, &e) < 0) || (end && history_keep(run, &e) < 0)) {
         controller_fail(c, &e);
         return;
     }
@@ -403,6 +406,7 @@ int run_read(struct controller *c, const char *id, struct run **ret, struct erro
 static int make_machine(struct run *run, const struct stored_run *stored, struct error *e)
 {
     run->machine = rollout_new(&run->arena, &run->plan);
+    run->took = took_new(&run->arena, &run->plan);
     if (run->plan.starts == NULL) {
         return 0;
     }
@@ -488,6 +492,7 @@ static int replay(void *context, uint64_t number, struct bytes data, struct erro
     if (r == 0) {
         run->last_number = number;
         watch_record(run, &record);
+        took_note(run->took, &record);
         watch_tell(run, run->log.count);
         step(run, &(struct event){.type = EVENT_REPLAY, .now_ms = record.at_ms, .record = &record});
     }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/history.h"
 #include "controller/run.h"
 #include "lib/base/str.h"
 #include "lib/wire/message.h"
@@ -46,10 +47,18 @@ static void add_head(struct run *run)
     head.started_ms = run->started_ms;
     head.cluster = (char *)run->cluster;
     head.takes_back = run->takes_back != NULL ? (char *)run->takes_back : "";
+    struct arena arena;
+    arena_init(&arena);
+    struct error ignored; /* a run goes on without its estimate */
+    if (run->machine != NULL && history_known(run->controller, &arena, &run->plan, &head.known,
+                                              &head.n_known, &ignored) < 0) {
+        head.n_known = 0;
+    }
     event.at_ms = run->started_ms;
     event.event_case = LOCKSTEP__V1__WATCH_EVENT__EVENT_RUN;
     event.run = &head;
     add(run, &event);
+    arena_deinit(&arena);
 }
 
 static void add_phase(struct run *run, uint32_t phase, int64_t at_ms)

@@ -1,8 +1,20 @@
-/* Owns what a plan will take, from what took how long before. Refuses nothing: what is not known is counted as that. */
+/* Owns what one step will take, from what took how long before. Refuses nothing: what is not known is counted as that. */
 #include "lib/plan/durations.h"
 
 #include "lib/base/str.h"
 #include "lib/plan/plan.h"
+
+const char *durations_release(const struct plan *plan, size_t phase, size_t step)
+{
+    const struct plan_phase *p = plan_phase_at(plan, phase);
+    const struct stage_action *stage = plan_step_at(plan, phase, step)->action->stage;
+    if (stage != NULL && stage->artifact.version != NULL) {
+        return stage->artifact.version;
+    }
+    return p->hop >= 0 && p->hop < (int64_t)plan->hops.count
+               ? LIST_AT(&plan->hops, const struct plan_hop, p->hop)->to
+               : plan->to;
+}
 
 static int64_t of_script(const struct known_durations *known, const char *database,
                          const char *sha256)
@@ -17,11 +29,13 @@ static int64_t of_script(const struct known_durations *known, const char *databa
     return -1;
 }
 
-static int64_t of_name(const struct known_durations *known, const char *step, const char *place)
+static int64_t of_name(const struct known_durations *known, const char *step, const char *release,
+                       const char *place)
 {
     for (size_t i = 0; i < known->count; i++) {
         const struct known_duration *d = &known->items[i];
         if (d->step != NULL && str_equal(d->step, step) &&
+            (d->release == NULL || str_equal(d->release, release)) &&
             (d->place == NULL || place == NULL || str_equal(d->place, place))) {
             return d->ms;
         }
@@ -36,13 +50,14 @@ static void count_in(struct duration_sum *sum, int64_t ms)
     sum->ms += MAX(ms, 0);
 }
 
-struct duration_sum durations_of_step(const struct known_durations *known,
-                                      const struct plan_step *step, const char *place)
+struct duration_sum durations_of_step(const struct known_durations *known, const struct plan *plan,
+                                      size_t phase, size_t step, const char *place)
 {
     struct duration_sum sum = {0};
-    const struct db_migrate_action *a = step->action->db_migrate;
+    const struct plan_step *s = plan_step_at(plan, phase, step);
+    const struct db_migrate_action *a = s->action->db_migrate;
     if (a == NULL) {
-        count_in(&sum, of_name(known, step->name, place));
+        count_in(&sum, of_name(known, s->name, durations_release(plan, phase, step), place));
         return sum;
     }
     for (size_t i = 0; i < a->items.count; i++) {
@@ -52,45 +67,4 @@ struct duration_sum durations_of_step(const struct known_durations *known,
         count_in(&sum, ms);
     }
     return sum;
-}
-
-static void add_phase(const struct known_durations *known, const struct plan *plan,
-                      const struct plan_phase *phase, bool migrations, struct duration_sum *sum)
-{
-    int64_t turns = 1;
-    if (phase->scope == PHASE_NODES && phase->parallel > 0) {
-        const struct plan_node_set *set =
-            LIST_AT(&plan->node_sets, const struct plan_node_set, phase->node_set);
-        turns = ((int64_t)set->nodes.count + phase->parallel - 1) / phase->parallel;
-    }
-    for (size_t s = 0; s < phase->steps.count; s++) {
-        const struct plan_step *step = LIST_AT(&phase->steps, const struct plan_step, s);
-        if ((step->action->db_migrate != NULL) == migrations) {
-            struct duration_sum one = durations_of_step(known, step, step->on);
-            sum->ms += one.ms * turns;
-            sum->known += one.known;
-            sum->all += one.all;
-        }
-    }
-}
-
-static struct duration_sum of_plan(const struct known_durations *known, const struct plan *plan,
-                                   bool migrations)
-{
-    struct duration_sum sum = {0};
-    for (size_t i = 0; i < plan->phases.count; i++) {
-        add_phase(known, plan, plan_phase_at(plan, i), migrations, &sum);
-    }
-    return sum;
-}
-
-struct duration_sum durations_of_migrations(const struct known_durations *known,
-                                            const struct plan *plan)
-{
-    return of_plan(known, plan, true);
-}
-
-struct duration_sum durations_of_rest(const struct known_durations *known, const struct plan *plan)
-{
-    return of_plan(known, plan, false);
 }

@@ -227,30 +227,45 @@ static const char *time_words(const struct page *p, const struct duration_sum *s
                : arena_printf(p->arena, "%s for %zu of %zu", about, sum->known, sum->all);
 }
 
+/* "service down about 2 min"; what is not known of it makes it longer. */
+static void render_down(const struct page *p, const struct duration_sum *down)
+{
+    if (down->known > 0) {
+        buf_printf(p->out, ", service down %s %s", down->known == down->all ? "about" : "at least",
+                   str_duration(p->arena, down->ms));
+    }
+}
+
 /* In the first line. What nothing is known of is said, and never guessed. */
 static void render_times(const struct page *p)
 {
     if (p->known == NULL || p->known->count == 0) {
         return;
     }
-    struct duration_sum migrations = durations_of_migrations(p->known, p->plan);
-    struct duration_sum rest = durations_of_rest(p->known, p->plan);
+    const struct forecast *f = forecast_new(p->arena, p->known, p->plan);
+    struct duration_sum migrations = forecast_migrations(f);
+    struct duration_sum rest = forecast_rest(f);
+    struct duration_sum down = forecast_down(f);
     const char *source =
         p->known->source != NULL ? arena_printf(p->arena, " (%s)", p->known->source) : "";
+    bool unmeasured = migrations.known == 0 && migrations.all > 0;
     if (rest.known > 0) {
         struct duration_sum all = {migrations.ms + rest.ms, migrations.known + rest.known,
                                    migrations.all + rest.all};
-        buf_printf(p->out, ", %s%s%s", time_words(p, &all), all.known < all.all ? " steps" : "",
-                   source);
+        buf_printf(p->out, ", %s%s", time_words(p, &all), all.known < all.all ? " steps" : "");
+        render_down(p, &down);
+        buf_puts(p->out, source);
     } else if (migrations.known > 0) {
         buf_printf(p->out, ", migrations %s%s", time_words(p, &migrations), source);
-    } else if (migrations.all > 0) {
+    }
+    if (unmeasured) {
         buf_puts(p->out, ", nobody knows how long its migrations take");
     }
 }
 
-static void render_once(const struct page *p, const char *label, const struct plan_phase *phase)
+static void render_once(const struct page *p, const char *label, size_t at)
 {
+    const struct plan_phase *phase = plan_phase_at(p->plan, at);
     bool told = false;
     for (size_t i = 0; i < phase->steps.count; i++) {
         const struct plan_step *step = LIST_AT(&phase->steps, struct plan_step, i);
@@ -259,7 +274,7 @@ static void render_once(const struct page *p, const char *label, const struct pl
         add_detail(&details, step->detail);
         add_detail(&details, str_equal(step->why, PLAN_ALWAYS) ? NULL : step->why);
         if (p->known != NULL) {
-            struct duration_sum sum = durations_of_step(p->known, step, step->on);
+            struct duration_sum sum = durations_of_step(p->known, p->plan, at, i, step->on);
             add_detail(&details, time_words(p, &sum));
         }
         if (step->lossy != NULL) {
@@ -336,7 +351,7 @@ static void render_phases(const struct page *p)
         if (phase->scope == PHASE_NODES) {
             render_nodes(p, label, phase);
         } else {
-            render_once(p, label, phase);
+            render_once(p, label, i);
         }
     }
 }

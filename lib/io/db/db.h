@@ -17,7 +17,7 @@ act_function act_db_lock;
 /* Stops the holder and proves that the lock is free. No holder is DONE. */
 act_function act_db_unlock;
 /* Runs the items in their order, each exactly once. E_UNKNOWN: a script that cannot be wrapped in a transaction may
- * have run. facts: {"ran":n,"skipped":n}. */
+ * have run. facts: {"ms":[n],"ran":n,"skipped":n}; ms: of each in its order, -1: it had run already. */
 act_function act_db_migrate;
 /* E_CONFLICT: the ledger differs, with the difference; E_UNKNOWN: an external migrator stopped half-way.
  * facts: {"already":bool,"rows":n}. */

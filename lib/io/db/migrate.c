@@ -54,6 +54,7 @@ struct migrate {
     size_t intents_count;
     bool temporary;
     uint64_t ran, skipped;
+    int64_t *ms;  /* of each item, in their order; -1: it had run already */
     bool gave_up; /* an item lost every session it was given */
 };
 
@@ -310,8 +311,10 @@ static int run_item(struct migrate *m, struct execute *x, const struct db_intent
     m->waits.file = x->item->file;
     rc = run_from(x, from, e);
     if (rc == 0) {
+        int64_t took = process_clock_ms() - started;
         m->ran++;
-        act_log(m->act, "%s: done in %" PRId64 " ms", x->item->file, process_clock_ms() - started);
+        m->ms[x->item - (const struct migration_item *)m->action->items.items] = took;
+        act_log(m->act, "%s: done in %" PRId64 " ms", x->item->file, took);
     }
     return rc;
 }
@@ -444,6 +447,22 @@ static int do_items(struct migrate *m, struct error *e)
     return rc;
 }
 
+/* How long each took, for whoever asks how long they will take; many more than can be told are not. */
+static void set_facts(struct migrate *m)
+{
+    struct buf b;
+    buf_init(&b, m->act->arena, LIMIT_FACTS_BYTES);
+    buf_puts(&b, "{\"ms\":[");
+    for (size_t i = 0; i < m->action->items.count; i++) {
+        buf_printf(&b, "%s%" PRId64, i > 0 ? "," : "", m->ms[i]);
+    }
+    buf_printf(&b, "],\"ran\":%" PRIu64 ",\"skipped\":%" PRIu64 "}", m->ran, m->skipped);
+    m->act->facts =
+        b.overflow ? arena_printf(m->act->arena, "{\"ran\":%" PRIu64 ",\"skipped\":%" PRIu64 "}",
+                                  m->ran, m->skipped)
+                   : buf_text(&b);
+}
+
 int db_migrate(struct act *act, const struct db_migrate_action *action,
                const struct db_migrate_tuning *tuning, struct error *e)
 {
@@ -456,6 +475,10 @@ int db_migrate(struct act *act, const struct db_migrate_action *action,
         return error_set(e, E_INVALID, "database %s: this format is not run natively",
                          action->database.name);
     }
+    m.ms = ARENA_ARRAY(act->arena, action->items.count + 1, int64_t);
+    for (size_t i = 0; i < action->items.count; i++) {
+        m.ms[i] = -1;
+    }
     arena_init(&m.session_arena);
     arena_init(&m.scratch);
     waits_init(&m.waits, act, &action->database, m.tuning.lock_wait_ms);
@@ -464,8 +487,7 @@ int db_migrate(struct act *act, const struct db_migrate_action *action,
     arena_deinit(&m.session_arena);
     arena_deinit(&m.scratch);
     if (rc == 0) {
-        act->facts = arena_printf(act->arena, "{\"ran\":%" PRIu64 ",\"skipped\":%" PRIu64 "}",
-                                  m.ran, m.skipped);
+        set_facts(&m);
     }
     return rc;
 }

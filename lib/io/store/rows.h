@@ -22,4 +22,9 @@ int store_each_row(struct store *s, struct arena *arena, const char *sql,
                    sizeof((const struct sqlite_arg[]){__VA_ARGS__}) / sizeof(struct sqlite_arg),   \
                    (take), (context), (e))
 
+/* All of `work`, or nothing. */
+int store_transaction(struct store *s,
+                      int (*work)(struct store *s, const void *context, struct error *e),
+                      const void *context, struct error *e);
+
 #endif

@@ -27,6 +27,14 @@ static const char schema[] =
     "  cluster TEXT NOT NULL, database TEXT NOT NULL, sha256 TEXT NOT NULL, ms INTEGER NOT NULL,"
     "  at_ms INTEGER NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (cluster, database, sha256))"
     "  WITHOUT ROWID;"
+    "CREATE TABLE took ("
+    "  run TEXT NOT NULL, cluster TEXT NOT NULL, application TEXT NOT NULL, at_ms INTEGER NOT NULL,"
+    "  step TEXT NOT NULL, place TEXT NOT NULL, release TEXT NOT NULL, database TEXT NOT NULL,"
+    "  sha256 TEXT NOT NULL, count INTEGER NOT NULL, mean_ms INTEGER NOT NULL,"
+    "  median_ms INTEGER NOT NULL, longest_ms INTEGER NOT NULL);"
+    "CREATE INDEX took_by_run ON took (run);"
+    "CREATE INDEX took_by_step ON took (application, step, release);"
+    "CREATE INDEX took_by_script ON took (sha256) WHERE sha256 != '';"
     "CREATE TABLE plan (id TEXT PRIMARY KEY, json BLOB NOT NULL, bundle BLOB NOT "
     "NULL);"
     "CREATE TABLE run ("
@@ -403,12 +411,19 @@ int store_observed(struct store *s, struct arena *arena, const char *cluster, co
 
 /* ---- rehearsals ---- */
 
-static int put_rehearsed(struct store *s, const char *cluster, const struct stored_rehearsed *items,
-                         size_t count, struct error *e)
+struct rehearsed_put {
+    const char *cluster;
+    const struct stored_rehearsed *items;
+    size_t count;
+};
+
+static int put_rehearsed(struct store *s, const void *context, struct error *e)
 {
+    const struct rehearsed_put *put = context;
+    const char *cluster = put->cluster;
     int r = 0;
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        const struct stored_rehearsed *one = &items[i];
+    for (size_t i = 0; r == 0 && i < put->count; i++) {
+        const struct stored_rehearsed *one = &put->items[i];
         r = SQLITE_RUN(s->db, e,
                        "INSERT OR REPLACE INTO rehearsed (cluster, database, sha256, ms, at_ms, "
                        "bytes) VALUES (?, ?, ?, ?, ?, ?)",
@@ -423,20 +438,28 @@ static int put_rehearsed(struct store *s, const char *cluster, const struct stor
                               ARG_TEXT(cluster), ARG_INT(STORE_REHEARSED_MAX));
 }
 
-int store_rehearsed_put(struct store *s, const char *cluster, const struct stored_rehearsed *items,
-                        size_t count, struct error *e)
+int store_transaction(struct store *s,
+                      int (*work)(struct store *s, const void *context, struct error *e),
+                      const void *context, struct error *e)
 {
     int r = sqlite_run(s->db, "BEGIN IMMEDIATE", NULL, 0, e);
     if (r < 0) {
         return r;
     }
-    r = put_rehearsed(s, cluster, items, count, e);
+    r = work(s, context, e);
     r = r < 0 ? r : sqlite_run(s->db, "COMMIT", NULL, 0, e);
     if (r < 0) {
         struct error ignored;
         sqlite_run(s->db, "ROLLBACK", NULL, 0, &ignored);
     }
     return r;
+}
+
+int store_rehearsed_put(struct store *s, const char *cluster, const struct stored_rehearsed *items,
+                        size_t count, struct error *e)
+{
+    const struct rehearsed_put put = {cluster, items, count};
+    return store_transaction(s, put_rehearsed, &put, e);
 }
 
 static void take_rehearsed(void *context, struct arena *arena, sqlite3_stmt *stmt)

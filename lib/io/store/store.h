@@ -16,7 +16,7 @@
 
 struct store;
 
-#define STORE_VERSION 1 /* see struct sqlite_format: rises with the tables and what is in them */
+#define STORE_VERSION 2 /* see struct sqlite_format: rises with the tables and what is in them */
 
 /* E_INVALID: the file is of another version; nothing in it is changed. */
 int store_open(const char *path, struct store **ret, struct error *e);
@@ -115,6 +115,38 @@ int store_rehearsed_put(struct store *s, const char *cluster, const struct store
 /* E_NOT_FOUND without words: this script was never rehearsed on this database. */
 int store_rehearsed(struct store *s, struct arena *arena, const char *cluster, const char *database,
                     const char *sha256, struct stored_rehearsed *ret, struct error *e);
+
+/* ---- how long steps took in runs that are over ----
+ * A few lines for each run, written when it ends: its journal has a record for each step of each node, and a plan must not
+ * read millions of them. */
+#define STORE_TOOK_RUNS_MAX 20 /* of one cluster; the oldest go */
+struct stored_took {
+    const char *cluster, *application, *run; /* given once to store_took_put(); set in answers */
+    int64_t at_ms;                           /* when the run ended; the same */
+    const char *step;
+    const char *place; /* "": many places in one line */
+    const char *release;
+    const char *database; /* of a script; "" */
+    const char *sha256;   /* a migration's script; "": it is a step */
+    int64_t count;        /* how often it was done */
+    int64_t mean_ms, median_ms, longest_ms;
+};
+struct stored_tooks {
+    struct stored_took *items;
+    size_t count;
+};
+/* All of one run, in one transaction; what was there of it is replaced, and runs beyond the limit go. */
+int store_took_put(struct store *s, const struct stored_took *run, const struct stored_took *items,
+                   size_t count, struct error *e);
+/* Of one step, the newest run first: by `application`, and where they are not NULL by `cluster` and `release`. */
+int store_took(struct store *s, struct arena *arena, const struct stored_took *like,
+               struct stored_tooks *ret, struct error *e);
+/* Of one script: this cluster's before others', the newest first. E_NOT_FOUND without words. */
+int store_took_script(struct store *s, struct arena *arena, const struct stored_took *like,
+                      struct stored_took *ret, struct error *e);
+/* All steps of a cluster (NULL: of all), in the order cluster, release, step. */
+int store_took_all(struct store *s, struct arena *arena, const char *cluster,
+                   struct stored_tooks *ret, struct error *e);
 
 /* ---- plans and runs ---- */
 /* A plan with the bundle of specs that it was compiled from. */

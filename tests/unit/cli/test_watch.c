@@ -75,7 +75,7 @@ static Lockstep__V1__WatchEvent event_at(struct world *w, int64_t after_ms)
     return event;
 }
 
-static void begin(struct world *w)
+static void begin_knowing(struct world *w, Lockstep__V1__Known **known, size_t count)
 {
     Lockstep__V1__WatchEvent event = event_at(w, 0);
     Lockstep__V1__WatchRun run = LOCKSTEP__V1__WATCH_RUN__INIT;
@@ -85,9 +85,16 @@ static void begin(struct world *w)
     run.plan.data = (uint8_t *)plan_text;
     run.plan.len = strlen(plan_text);
     run.started_ms = START_MS;
+    run.known = known;
+    run.n_known = count;
     event.event_case = LOCKSTEP__V1__WATCH_EVENT__EVENT_RUN;
     event.run = &run;
     assert_true(see(w, &event));
+}
+
+static void begin(struct world *w)
+{
+    begin_knowing(w, NULL, 0);
 }
 
 static void state_is(struct world *w, int64_t after_ms, const char *word, const char *why)
@@ -221,6 +228,68 @@ static void reads_line_by_line(void **state)
         "1:02:03.4  health   app-2       done  (3.0 s)\n"
         "succeeded in 1 h 2 min: demo runs board 1.1.0 (run r1)\n");
     assert_true(watch_is_over(&w->watch));
+}
+
+static int64_t left_ms(struct world *w, const Lockstep__V1__WatchEvent *event)
+{
+    json_t *json = watch_json(&w->watch, event);
+    const json_t *left = json_object_get(json, "left_ms");
+    int64_t ms = json_is_integer(left) ? json_integer_value(left) : -1;
+    json_decref(json);
+    return ms;
+}
+
+/* Stop takes 300 ms, start 1 s, health 4 s; nobody knows the migration. */
+static void says_how_long_it_will_still_take(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        const char *step;
+        int64_t ms;
+    } times[] = {{"stop", 300}, {"start", 1000}, {"health", 4000}};
+    Lockstep__V1__Known known[3];
+    Lockstep__V1__Known *list[3];
+    for (size_t i = 0; i < 3; i++) {
+        lockstep__v1__known__init(&known[i]);
+        known[i].step = (char *)times[i].step;
+        known[i].ms = times[i].ms;
+        known[i].run = "r0";
+        list[i] = &known[i];
+    }
+    begin_knowing(w, list, 3);
+    state_is(w, 0, "running", "");
+    phase(w, 0, 0);
+    STEP(w, 0, 0, 0, "app-1", "under-way", .took_ms = 0);
+    STEP(w, 0, 0, 0, "app-2", "under-way", .took_ms = 0);
+    assert_non_null(strstr(picture(w, 100, 90, 24),
+                           "\nabout 5.2 s left, without 1 step that nobody has measured\n"));
+    STEP(w, 300, 0, 0, "app-1", "done", .took_ms = 300);
+    STEP(w, 300, 0, 0, "app-2", "done", .took_ms = 300);
+    w->lines.len = 0;
+    phase(w, 300, 1);
+    phase(w, 1300, 2);
+    assert_string_equal(buf_text(&w->lines), "00:00.3  hop 1: 1.0.0 -> 1.1.0: about 5.0 s left, "
+                                             "without 1 step that nobody has measured\n"
+                                             "00:01.3  swap and start: about 5.0 s left\n");
+    STEP(w, 1300, 2, 0, "app-1", "under-way", .took_ms = 0);
+    STEP(w, 2300, 2, 0, "app-1", "done", .took_ms = 1000);
+    STEP(w, 2300, 2, 1, "app-1", "under-way", .took_ms = 0);
+    Lockstep__V1__WatchEvent event = event_at(w, 4300);
+    Lockstep__V1__WatchPhase message = LOCKSTEP__V1__WATCH_PHASE__INIT;
+    message.phase = 2;
+    event.event_case = LOCKSTEP__V1__WATCH_EVENT__EVENT_PHASE;
+    event.phase = &message;
+    assert_int_equal(left_ms(w, &event), 5000); /* app-2 has not begun */
+    STEP(w, 4300, 2, 0, "app-2", "done", .took_ms = 1000);
+    STEP(w, 4300, 2, 1, "app-2", "done", .took_ms = 1000);
+    assert_int_equal(left_ms(w, &event), 2000);
+    event.at_ms = START_MS + 7000; /* past what it took: never negative */
+    assert_int_equal(left_ms(w, &event), 0);
+    assert_non_null(strstr(picture(w, 9300, 90, 24), "running\nlonger than usual\n"));
+    event.at_ms = START_MS + 9300;
+    assert_int_equal(left_ms(w, &event), -1);
+    state_is(w, 9300, "paused", "app-1: health: no");
+    assert_null(strstr(picture(w, 9300, 90, 24), "usual"));
 }
 
 static void a_failure_comes_with_its_log(void **state)
@@ -505,6 +574,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(reads_line_by_line),
+        T(says_how_long_it_will_still_take),
         T(a_failure_comes_with_its_log),
         T(draws_phases_and_the_nodes_of_the_running_one),
         T(draws_a_pause_with_what_to_do),

@@ -2,7 +2,7 @@
 #include "lib/plan/durations.h"
 #include "tests/unit/plan/texts.h"
 
-#define ITEMS_MAX 16
+#define ITEMS_MAX 256
 static struct known_duration items[ITEMS_MAX];
 static struct known_durations known = {.items = items, .source = "rehearsed then on 2.1 GB"};
 
@@ -39,6 +39,11 @@ static const char *first_line(const char *text)
     return arena_strndup(&w.arena, text, strcspn(text, "\n"));
 }
 
+static struct duration_sum rest(void)
+{
+    return forecast_rest(forecast_new(&w.arena, &known, &w.plan));
+}
+
 static bool says(const char *text, const char *words)
 {
     return strstr(text, words) != NULL;
@@ -64,17 +69,19 @@ static void adds_up_all_steps_where_others_are_known_too(void **state UNUSED)
     items[known.count++] = (struct known_duration){.step = "swap", .ms = 2000};
     const char *line = first_line(world_render(&w, NULL));
     assert_true(says(line, ", about 1 min "));
-    assert_true(says(line, " steps (rehearsed then on 2.1 GB)"));
+    assert_string_equal(strstr(line, ", about"),
+                        ", about 1 min 2 s for 2 of 17 steps, service down at least 1 min 2 s "
+                        "(rehearsed then on 2.1 GB)");
 }
 
 static void a_step_at_another_place_is_not_this_one(void **state UNUSED)
 {
     up_to_the_top();
     items[known.count++] = (struct known_duration){.step = "lock", .place = "app-9", .ms = 2000};
-    struct duration_sum sum = durations_of_rest(&known, &w.plan);
+    struct duration_sum sum = rest();
     assert_int_equal(sum.known, 0);
     items[0].place = PLAN_CONTROLLER;
-    sum = durations_of_rest(&known, &w.plan);
+    sum = rest();
     assert_true(sum.known > 0);
     assert_int_equal(sum.ms, 2000 * (int64_t)sum.known);
 }
@@ -88,7 +95,29 @@ static void waves_take_their_turns(void **state UNUSED)
     known.count = 0;
     items[known.count++] = (struct known_duration){.step = "swap", .ms = 1000};
     /* One canary, then two nodes one after the other, in whatever phases. */
-    assert_int_equal(durations_of_rest(&known, &w.plan).ms, 3000);
+    assert_int_equal(rest().ms, 3000);
+}
+
+static void the_first_line_says_how_long_the_service_is_down(void **state UNUSED)
+{
+    up_to_the_top();
+    knows(0, 60000);
+    knows(1, 3000);
+    items[known.count++] = (struct known_duration){.step = "stop", .ms = 2000};
+    const char *line = first_line(world_render(&w, NULL));
+    assert_true(says(line, " steps, service down at least 1 min 5 s (rehearsed then on 2.1 GB)"));
+    /* Whatever else there is, is known too. */
+    for (size_t p = 0; p < w.plan.phases.count; p++) {
+        for (size_t s = 0; s < plan_phase_at(&w.plan, p)->steps.count; s++) {
+            const char *name = plan_step_at(&w.plan, p, s)->name;
+            bool stops = strcmp(name, "stop") == 0;
+            assert_true(known.count < ITEMS_MAX);
+            items[known.count] = (struct known_duration){.step = name, .ms = 0};
+            known.count += stops || rest().known == rest().all ? 0 : 1;
+        }
+    }
+    line = first_line(world_render(&w, NULL));
+    assert_true(says(line, ", about 1 min 5 s, service down about 1 min 5 s (rehearsed then"));
 }
 
 static void nothing_is_guessed(void **state UNUSED)
@@ -117,6 +146,7 @@ int main(void)
         T(adds_up_all_steps_where_others_are_known_too),
         T(a_step_at_another_place_is_not_this_one),
         T(waves_take_their_turns),
+        T(the_first_line_says_how_long_the_service_is_down),
         T(nothing_is_guessed),
         T(what_is_known_is_no_part_of_the_plan),
     };

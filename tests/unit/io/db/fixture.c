@@ -231,6 +231,12 @@ void fixture_open(struct fixture *f, struct db_session *s, const char *run)
     assert_ok(db_open(s, &f->arena, &f->database, &options, &f->error));
 }
 
+const char *fixture_counts(const struct fixture *f)
+{
+    const char *counts = f->act.facts != NULL ? strstr(f->act.facts, "\"ran\"") : NULL;
+    return counts != NULL ? counts : "";
+}
+
 const char *fixture_value(struct fixture *f, const char *sql)
 {
     struct db_session s = {0};

@@ -58,6 +58,8 @@ void fixture_end(struct fixture *f);
 void fixture_open(struct fixture *f, struct db_session *s, const char *run);
 /* One value through a session of its own; "" for NULL or no row. */
 const char *fixture_value(struct fixture *f, const char *sql);
+/* What a migrate step says of itself, without its times. */
+const char *fixture_counts(const struct fixture *f);
 void fixture_exec(struct fixture *f, const char *sql);
 /* A migration of this text. */
 struct migration_item fixture_item(struct fixture *f, int64_t version, const char *id,

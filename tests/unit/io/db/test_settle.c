@@ -88,9 +88,9 @@ static void a_persons_word_is_written_as_the_tool_would(void **state)
     static const struct {
         enum db_answer answer;
         const char *ledger, *again; /* what a later run of the corrected script does */
-    } cases[] = {{DB_ANSWER_RETRY, "0", "{\"ran\":1,\"skipped\":0}"},
-                 {DB_ANSWER_APPLIED, "1", "{\"ran\":0,\"skipped\":1}"},
-                 {DB_ANSWER_REVERTED, "0", "{\"ran\":1,\"skipped\":0}"}};
+    } cases[] = {{DB_ANSWER_RETRY, "0", "\"ran\":1,\"skipped\":0}"},
+                 {DB_ANSWER_APPLIED, "1", "\"ran\":0,\"skipped\":1}"},
+                 {DB_ANSWER_REVERTED, "0", "\"ran\":1,\"skipped\":0}"}};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct fixture fixture, *f = &fixture;
         fixture_postgres(f);
@@ -102,7 +102,7 @@ static void a_persons_word_is_written_as_the_tool_would(void **state)
             cases[i].ledger);
         item = fixture_item(f, 6, "half", "CREATE TABLE IF NOT EXISTS half (x int);");
         assert_ok(fixture_migrate(f, &f->act, false, &item, 1));
-        assert_string_equal(f->act.facts, cases[i].again);
+        assert_string_equal(fixture_counts(f), cases[i].again);
         fixture_end(f);
     }
 }
@@ -116,7 +116,7 @@ static void its_down_script_takes_back_what_is_half_there(void **state)
     half_done(f, "SELECT nope;");
     struct migration_item down = fixture_item(f, 6, "half", "DROP TABLE IF EXISTS half");
     assert_ok(fixture_migrate(f, &f->act, true, &down, 1));
-    assert_string_equal(f->act.facts, "{\"ran\":1,\"skipped\":0}");
+    assert_string_equal(fixture_counts(f), "\"ran\":1,\"skipped\":0}");
     struct db_unsettled *open = NULL;
     assert_int_equal(open_now(f, &open), 0);
     assert_string_equal(fixture_value(f, "SELECT count(*) FROM pg_tables WHERE tablename = 'half'"),

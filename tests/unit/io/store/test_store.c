@@ -96,8 +96,11 @@ static void a_store_of_another_version_is_refused_and_not_touched(void **state)
         }
         assert_int_equal(r, E_INVALID);
         assert_non_null(strstr(w->e.message, w->path));
-        assert_non_null(strstr(w->e.message, version == 0 ? "move it away and start again"
-                                                          : "has version 2, and this program"));
+        assert_non_null(strstr(w->e.message,
+                               version == 0 ? "move it away and start again"
+                                            : arena_printf(&w->arena,
+                                                           "has version %d, and this program",
+                                                           version)));
         assert_int_equal(number_of(w, "PRAGMA user_version"), version);
         assert_int_equal(number_of(w, "SELECT count(*) FROM pragma_journal_mode "
                                       "WHERE journal_mode = 'delete'"),
@@ -468,6 +471,57 @@ static void the_oldest_rehearsals_go_past_the_limit(void **state)
     free(items);
 }
 
+static void how_long_a_runs_steps_took_is_kept_for_the_newest_runs(void **state)
+{
+    struct world *w = *state;
+    const struct stored_took like = {.application = "app", .cluster = "c", .step = "swap"};
+    struct stored_tooks found = {0};
+    for (int64_t i = 0; i <= STORE_TOOK_RUNS_MAX; i++) {
+        const struct stored_took run = {.run = arena_printf(&w->arena, "r%d", (int)i),
+                                        .cluster = "c",
+                                        .application = "app",
+                                        .at_ms = 1000 + i};
+        const struct stored_took lines[] = {
+            {"", "", "", 0, "swap", "a", i % 2 == 0 ? "1" : "2", "", "", 1, 10 + i, 10 + i, 20 + i},
+            {"", "", "", 0, "1.sql", "a", "1", "main", "aa", 1, 100 + i, 100 + i, 100 + i}};
+        assert_int_equal(store_took_put(w->store, &run, lines, 2, &w->e), 0);
+        assert_int_equal(store_took_put(w->store, &run, lines, 2, &w->e), 0); /* again */
+    }
+    assert_int_equal(store_took(w->store, &w->arena, &like, &found, &w->e), 0);
+    assert_int_equal(found.count, STORE_TOOK_RUNS_MAX); /* r0 is gone, none is there twice */
+    assert_string_equal(found.items[0].run, "r20");
+    assert_string_equal(found.items[STORE_TOOK_RUNS_MAX - 1].run, "r1");
+    struct stored_took second = like;
+    second.release = "2";
+    assert_int_equal(store_took(w->store, &w->arena, &second, &found, &w->e), 0);
+    assert_int_equal(found.count, STORE_TOOK_RUNS_MAX / 2);
+    assert_int_equal(found.items[0].mean_ms, 10 + 19);
+    assert_int_equal(found.items[0].longest_ms, 20 + 19);
+}
+
+static void a_scripts_time_is_its_own_clusters_before_anothers(void **state)
+{
+    struct world *w = *state;
+    const struct stored_took line = {"", "", "", 0, "1.sql", "a", "1", "main", "aa", 1, 7, 7, 7};
+    const struct stored_took later = {"", "", "", 0, "1.sql", "a", "1", "main", "aa", 1, 9, 9, 9};
+    const struct stored_took ours = {
+        .run = "r1", .cluster = "c", .application = "app", .at_ms = 1000};
+    const struct stored_took theirs = {
+        .run = "r2", .cluster = "d", .application = "app", .at_ms = 2000};
+    assert_int_equal(store_took_put(w->store, &ours, &line, 1, &w->e), 0);
+    assert_int_equal(store_took_put(w->store, &theirs, &later, 1, &w->e), 0);
+    struct stored_took like = {
+        .application = "app", .cluster = "c", .database = "main", .sha256 = "aa"};
+    struct stored_took found = {0};
+    assert_int_equal(store_took_script(w->store, &w->arena, &like, &found, &w->e), 0);
+    assert_int_equal(found.mean_ms, 7);
+    like.cluster = "e";
+    assert_int_equal(store_took_script(w->store, &w->arena, &like, &found, &w->e), 0);
+    assert_int_equal(found.mean_ms, 9);
+    like.application = "other";
+    assert_int_equal(store_took_script(w->store, &w->arena, &like, &found, &w->e), E_NOT_FOUND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -482,6 +536,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_revision_is_added_only_when_it_differs_from_the_newest,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_cluster_has_one_run_that_is_not_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(how_long_a_runs_steps_took_is_kept_for_the_newest_runs,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_scripts_time_is_its_own_clusters_before_anothers, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(what_failed_is_in_quarantine_until_it_succeeded, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_run_is_to_be_taken_back_until_another_follows, setup,
