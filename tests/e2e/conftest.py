@@ -26,6 +26,15 @@ def mariadb():
         yield server
 
 
+@pytest.fixture(scope="module")
+def crash_worlds():
+    """Of one file of the crash matrix: its points stand on the same site while they end well."""
+    from crash_matrix import Worlds
+
+    with Worlds() as worlds:
+        yield worlds
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def engine(request):
     return request.param
