@@ -259,13 +259,10 @@ static int pack(struct evidence *ev, const Lockstep__V1__JournalReply *page, con
         tarball_begin(ev->c->arena, path, arena_printf(ev->c->arena, "lockstep-%s", page->run->run),
                       &ev->tarball, e);
     r = r < 0 ? r : keep_head(ev, page, e);
-    while (r == 0) {
-        r = keep_records(ev, page, e);
-        if (r < 0 || !ev->more) {
-            break;
-        }
+    r = r < 0 ? r : keep_records(ev, page, e);
+    while (r == 0 && ev->more) {
         page = ask(ev, e);
-        r = page == NULL ? e->code : 0;
+        r = page != NULL ? keep_records(ev, page, e) : e->code;
     }
     r = r < 0 ? r : add(ev, "journal.txt", buf_text(&ev->journal), ev->journal.len, e);
     r = r < 0 ? r : add(ev, "facts.jsonl", buf_text(&ev->facts), ev->facts.len, e);

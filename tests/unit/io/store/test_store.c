@@ -96,11 +96,10 @@ static void a_store_of_another_version_is_refused_and_not_touched(void **state)
         }
         assert_int_equal(r, E_INVALID);
         assert_non_null(strstr(w->e.message, w->path));
-        assert_non_null(strstr(w->e.message,
-                               version == 0 ? "move it away and start again"
-                                            : arena_printf(&w->arena,
-                                                           "has version %d, and this program",
-                                                           version)));
+        assert_non_null(strstr(
+            w->e.message,
+            version == 0 ? "move it away and start again"
+                         : arena_printf(&w->arena, "has version %d, and this program", version)));
         assert_int_equal(number_of(w, "PRAGMA user_version"), version);
         assert_int_equal(number_of(w, "SELECT count(*) FROM pragma_journal_mode "
                                       "WHERE journal_mode = 'delete'"),
