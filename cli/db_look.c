@@ -114,6 +114,47 @@ static int look_at_ledger(struct db_call *call, struct db_session *s, struct db_
     return 0;
 }
 
+/* ---- what the tool left half-done ---- */
+
+static const struct migration *whose_previous_is(const struct migration_set *set, int64_t version)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        if (set->items[i].previous == version) {
+            return &set->items[i];
+        }
+    }
+    return NULL;
+}
+
+/* The tool's mark knows no file. golang-migrate's names only where its way led: below the first one (then that is the
+ * one), or to a version, upwards or from the next one down. */
+static void name_mark(struct db_call *call, struct db_unsettled *u)
+{
+    const struct migration_set *set = &call->folder.set;
+    bool leads = call->format->kind == FORMAT_GOLANG_MIGRATE;
+    const struct migration *next =
+        leads ? whose_previous_is(set, strtoll(u->item, NULL, 10)) : NULL;
+    const struct migration *m = leads && u->down ? next : migration_find(set, u->item);
+    if (m != NULL) {
+        u->item = m->id;
+        u->file = u->down ? m->down.file : m->up.file;
+    }
+    u->or_down = next != NULL && next != m ? next->id : NULL;
+}
+
+static int look_at_unsettled(struct db_call *call, struct db_session *s, struct db_look *look,
+                             struct error *e)
+{
+    int rc = db_unsettled(s, call->arena, (int)call->format->kind, &look->unsettled,
+                          &look->unsettled_count, e);
+    for (size_t i = 0; rc == 0 && i < look->unsettled_count; i++) {
+        if (!look->unsettled[i].ours) {
+            name_mark(call, &look->unsettled[i]);
+        }
+    }
+    return rc;
+}
+
 /* ---- all of it ---- */
 
 int db_look_open(struct db_call *call, struct db_session *s, struct error *e)
@@ -135,8 +176,7 @@ int db_look(struct db_call *call, struct db_session *s, struct db_look *ret, str
         rc = rc < 0 ? rc : s->engine->lock_state(s, call->arena, &look.lock, e);
     }
     if (rc == 0 && call->format != NULL) {
-        rc = db_unsettled(s, call->arena, (int)call->format->kind, &look.unsettled,
-                          &look.unsettled_count, e);
+        rc = look_at_unsettled(call, s, &look, e);
     }
     if (rc == 0) {
         *ret = look;
@@ -148,7 +188,10 @@ const char *db_unsettled_words(struct arena *arena, const struct db_unsettled *u
 {
     const char *what = u->file != NULL ? u->file : u->item != NULL ? u->item : "?";
     if (!u->ours) {
-        return arena_printf(arena, "migration %s is marked by its own tool: %s", what, u->mark);
+        return arena_printf(arena, "%s stopped on its way %s%s%s%s: its own tool says \"%s\"", what,
+                            u->down ? "down" : "up", u->or_down != NULL ? ", or " : "",
+                            u->or_down != NULL ? u->or_down : "",
+                            u->or_down != NULL ? " on its way down" : "", u->mark);
     }
     if (u->question) {
         return arena_printf(arena,
@@ -156,7 +199,8 @@ const char *db_unsettled_words(struct arena *arena, const struct db_unsettled *u
                             "nothing tells whether it was taken back",
                             what, u->statement);
     }
-    const char *line = u->line > 0 ? arena_printf(arena, ", line %d", u->line) : "";
+    const char *line =
+        u->line > 0 ? arena_printf(arena, "; it stopped at %s:%d", what, u->line) : "";
     return arena_printf(arena,
                         "%s was begun on its way %s at %s and whether it ran to its end is not "
                         "known%s%s%.120s%s%s",

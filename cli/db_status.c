@@ -47,17 +47,29 @@ static json_t *holder_json(const struct db_look *look)
                                       json_text(h->since));
 }
 
+static json_t *answers_json(void)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < DB_ANSWERS; i++) {
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s}", "word", db_answers[i].word, "means",
+                                        db_answers[i].means, "when", db_answers[i].when));
+    }
+    return list;
+}
+
 static json_t *unsettled_json(const struct db_look *look)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < look->unsettled_count; i++) {
         const struct db_unsettled *u = &look->unsettled[i];
-        json_array_append_new(list, json_pack("{s:o, s:o, s:s, s:b, s:o, s:o, s:i, s:o, s:o}", "id",
-                                              json_text(u->item), "file", json_text(u->file),
-                                              "direction", u->down ? "down" : "up", "ours",
-                                              (int)u->ours, "run", json_text(u->run), "at",
-                                              json_text(u->at), "line", u->line, "statement",
-                                              json_text(u->statement), "mark", json_text(u->mark)));
+        json_array_append_new(
+            list, json_pack("{s:o, s:o, s:s, s:b, s:o, s:o, s:i, s:o, s:o, s:o, s:o}", "id",
+                            json_text(u->item), "file", json_text(u->file), "direction",
+                            u->down ? "down" : "up", "ours", (int)u->ours, "run", json_text(u->run),
+                            "at", json_text(u->at), "line", u->line, "statement",
+                            json_text(u->statement), "mark", json_text(u->mark), "or_down",
+                            json_text(u->or_down), "answers", answers_json()));
     }
     return list;
 }
@@ -111,6 +123,18 @@ static void print_pending(struct db_call *call, const struct db_look *look)
     print_ids("late", late, late_count);
 }
 
+/* The ways out, each with what it does and when it is the right one. */
+static void print_answers(struct arena *arena, const struct db_unsettled *u)
+{
+    puts("           look at what it made, then say what is so with lockstep db");
+    for (int i = 0; i < DB_ANSWERS; i++) {
+        const char *rest = i == DB_ANSWER_DOWN ? "--to …" : u->item;
+        printf("             %s\n                 %s\n                 When: %s\n",
+               arena_printf(arena, "%s %s", db_answers[i].word, rest), db_answers[i].means,
+               db_answers[i].when);
+    }
+}
+
 static void print_status(struct db_call *call, const struct db_look *look)
 {
     printf("database   %s at %s\n", look->engine, look->place);
@@ -121,9 +145,8 @@ static void print_status(struct db_call *call, const struct db_look *look)
         printf("unknown    %s\n", look->puzzle);
     }
     for (size_t i = 0; i < look->unsettled_count; i++) {
-        printf("open       %s\n"
-               "           say what it is: lockstep db retry, mark-applied or mark-reverted %s\n",
-               db_unsettled_words(call->arena, &look->unsettled[i]), look->unsettled[i].item);
+        printf("open       %s\n", db_unsettled_words(call->arena, &look->unsettled[i]));
+        print_answers(call->arena, &look->unsettled[i]);
     }
     printf("lock       %s\n", look->lock.held ? look->lock.words : "free");
 }

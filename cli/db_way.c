@@ -43,7 +43,8 @@ static int check_unsettled(struct db_call *call, const struct db_look *look,
         if (!settles) {
             return error_set(e, E_UNKNOWN,
                              "database %s: %s. Look at what it made, then say so: lockstep db "
-                             "retry, mark-applied or mark-reverted %s (--help says which)",
+                             "retry, mark-applied or mark-reverted %s, or lockstep db down "
+                             "(lockstep db status says what each means)",
                              call->ref.name, db_unsettled_words(call->arena, u), u->item);
         }
     }
@@ -110,7 +111,7 @@ static struct strings done_upwards(struct db_call *call, const struct db_look *l
 }
 
 /* On the way down also goes what was begun upwards and is not in the ledger: its down takes away what is half there; and
- * what was begun downwards, where such a ledger says that it is gone. */
+ * what was begun downwards, where the ledger says that it is gone, or half-done. */
 static void add_begun(struct db_call *call, const struct db_look *look, struct strings *applied)
 {
     const char **all =
@@ -121,8 +122,7 @@ static void add_begun(struct db_call *call, const struct db_look *look, struct s
     }
     for (size_t i = 0; i < look->unsettled_count; i++) {
         const struct db_unsettled *u = &look->unsettled[i];
-        if ((!u->down || u->ours) && !is_in(all, count, u->item) &&
-            migration_find(&call->folder.set, u->item) != NULL) {
+        if (!is_in(all, count, u->item) && migration_find(&call->folder.set, u->item) != NULL) {
             all[count++] = u->item;
         }
     }

@@ -23,11 +23,13 @@ const struct verb verb_db_status = {
         "is\n"
         "applied that the directory does not hold. Nothing is changed.\n"
         "\n"
-        "Ends with 3 when a migration was begun and not ended: somebody has to look at it.\n"
+        "Ends with 3 when a migration was begun and not ended: somebody has to look at it. The\n"
+        "statement that stopped is shown, and the answers, each with what it means.\n"
         "\n"
         "--json: {database, engine, place, format, ledger_exists, applied_count, newest, applied,\n"
         "pending, late, unknown, mark, puzzle, unsettled: [{id, file, direction, ours, run, at,\n"
-        "line, statement, mark}], fence, lock: {held, words, holder}}\n",
+        "line, statement, mark, or_down, answers: [{word, means, when}]}], fence, lock: {held,\n"
+        "words, holder}}\n",
     .example =
         "  lockstep db status --url postgres://mm@db1/chat --format morph --dir migrations\n",
     .options = status_options,

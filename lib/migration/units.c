@@ -146,6 +146,9 @@ static const char *first_words(struct arena *arena, const struct statement *s)
     while (len > 0 && len < s->words.len && (s->words.data[len] & 0xc0) == 0x80) {
         len--; /* not in the middle of a character */
     }
+    while (len > 0 && s->words.data[len - 1] <= ' ') {
+        len--;
+    }
     char *words = arena_strndup(arena, (const char *)s->words.data, len);
     for (char *p = words; *p != '\0'; p++) {
         *p = (unsigned char)*p < ' ' ? ' ' : *p;

@@ -245,7 +245,8 @@ def test_what_may_have_run_is_asked_about_and_not_run_again(half_done):
     assert status == 3
     assert [(u["id"], u["direction"], u["ours"]) for u in told["unsettled"]] == [("half", "up", True)]
     assert "CALL halfway()" in told["unsettled"][0]["statement"]
-    assert "lockstep db retry, mark-applied or mark-reverted half" in half_done.db("status").stdout
+    text = half_done.db("status").stdout
+    assert "it stopped at 000002_half.up.sql:2: CALL halfway()" in text and "  mark-reverted half\n" in text
     # Asked again, the answer is not made up.
     assert half_done.db("up").returncode == 3
     assert half_done.read("SELECT * FROM t1") == [["1"]]
@@ -284,24 +285,6 @@ def test_what_is_not_open_cannot_be_settled(on_postgres):
     assert (done.returncode, "stands open" in done.stderr) == (1, True)
     assert on_postgres.db("retry", "9").returncode == 1
     assert no_holder_lives(on_postgres)
-
-
-def test_the_tool_s_dirty_mark_is_shown_and_settled(on_postgres):
-    for i in (1, 2, 3):
-        (on_postgres.migrations / f"{i}_x.up.sql").write_text(f"CREATE TABLE x{i} (id integer);")
-        (on_postgres.migrations / f"{i}_x.down.sql").write_text(f"DROP TABLE x{i};")
-    on_postgres.FORMAT = []
-    said = ("--format", "golang-migrate")
-    assert on_postgres.db("up", *said, "--to", "2").returncode == 0
-    on_postgres.read("UPDATE schema_migrations SET dirty = true")
-    done = on_postgres.db("up", *said)
-    assert (done.returncode, "mark-applied or mark-reverted 2" in done.stderr) == (3, True), done.stderr
-    status, told = on_postgres.json("status", *said)
-    assert (status, told["unsettled"][0]["ours"], told["unsettled"][0]["id"]) == (3, False, "2")
-    assert on_postgres.db("mark-applied", "2", *said).returncode == 0
-    assert on_postgres.read("SELECT version, dirty FROM schema_migrations") == [["2", "f"]]
-    assert on_postgres.db("up", *said).returncode == 0
-    assert on_postgres.read("SELECT version, dirty FROM schema_migrations") == [["3", "f"]]
 
 
 def test_restore_asks_and_then_makes_the_database_what_the_backup_holds(database):

@@ -179,6 +179,17 @@ bool db_ledger_has(const struct db_ledger *ledger, const struct migration_item *
            NULL;
 }
 
+bool db_ledger_marks(const struct db_ledger *ledger, const struct migration_item *item, int format,
+                     bool *ret_down)
+{
+    *ret_down = ledger->mark_down;
+    if (ledger->mark == DB_MARK_NONE || str_equal(ledger->mark_id, item->id)) {
+        return ledger->mark != DB_MARK_NONE;
+    }
+    *ret_down = true;
+    return format == FORMAT_GOLANG_MIGRATE && item->previous == strtoll(ledger->mark_id, NULL, 10);
+}
+
 static int read_external(struct db_session *s, struct arena *arena, const struct ledger *ledger,
                          struct db_ledger *ret, struct error *e)
 {

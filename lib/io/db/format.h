@@ -101,6 +101,10 @@ int db_tool_lock_state(struct db_session *s, struct arena *arena, int format,
 
 /* Does the ledger say that this migration is applied? A mark (ledger->mark) is not looked at. */
 bool db_ledger_has(const struct db_ledger *ledger, const struct migration_item *item, int format);
+/* Whether the tool's mark may be about it, and which way that was. golang-migrate writes down only where its way led: up to
+ * this version, or down from the next one. */
+bool db_ledger_marks(const struct db_ledger *ledger, const struct migration_item *item, int format,
+                     bool *ret_down);
 
 /* Reads a ledger of a native format, or an external one by table and column. Missing: exists is false. */
 int db_ledger_read(struct db_session *s, struct arena *arena, int format,

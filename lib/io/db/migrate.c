@@ -135,6 +135,25 @@ static bool in_action(const struct migrate *m, const char *id)
     return false;
 }
 
+/* Only which way it was going cannot always be told: a way up is not taken for the next one's way down. */
+static bool is_marked(const struct migrate *m, const struct migration_item *item)
+{
+    bool down = false;
+    return db_ledger_marks(&m->ledger, item, m->action->format, &down) &&
+           down == m->ledger.mark_down;
+}
+
+static bool marks_one_of(const struct migrate *m)
+{
+    const struct migration_item *items = m->action->items.items;
+    for (size_t i = 0; i < m->action->items.count; i++) {
+        if (is_marked(m, &items[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The tool's own mark, where no intent of ours explains it: an end that the real tool did not come to. */
 static bool foreign_mark(const struct migrate *m)
 {
@@ -157,7 +176,7 @@ static int refuse_unsettled(struct migrate *m, struct error *e)
                              intent->progress.statement);
         }
     }
-    if (foreign_mark(m) && !(m->action->down && in_action(m, m->ledger.mark_id))) {
+    if (foreign_mark(m) && !(m->action->down && marks_one_of(m))) {
         return error_set(e, E_CONFLICT,
                          "database %s: the ledger of %s says of migration %s: %.160s. Lockstep did "
                          "not begin it, and nothing runs before it is settled: look at what it "
@@ -337,10 +356,12 @@ static int do_item(struct migrate *m, const struct migration_item *item, struct 
     bool down = m->action->down;
     const struct db_intent *intent = intent_of(m, item->id, down);
     bool opposite = intent_of(m, item->id, !down) != NULL;
-    bool marked = m->ledger.mark != DB_MARK_NONE &&
-                  (intent != NULL || opposite || str_equal(m->ledger.mark_id, item->id));
+    bool marked =
+        m->ledger.mark != DB_MARK_NONE && (intent != NULL || opposite || is_marked(m, item));
     bool half = marked || opposite;
     bool is_so = db_ledger_has(&m->ledger, item, m->action->format) != down;
+    /* A way down that was begun, by us or by the tool, ends with the row that says so. */
+    bool begun = intent != NULL || m->ledger.mark_down;
     const struct db_evidence *evidence = evidence_of(m, item->id);
     const char *digest = item->sha256 != NULL ? item->sha256 : "";
     if (evidence != NULL && !half && intent == NULL &&
@@ -356,7 +377,7 @@ static int do_item(struct migrate *m, const struct migration_item *item, struct 
                         .arena = &m->scratch,
                         .waits = &m->waits,
                         .down = down,
-                        .moves_ledger = !is_so || (intent != NULL && marked && !opposite),
+                        .moves_ledger = !is_so || (begun && marked && !opposite),
                         .intent = intent != NULL,
                         .opposite = opposite,
                         .begun = false};

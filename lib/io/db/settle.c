@@ -167,6 +167,20 @@ static int settle_rows(struct settling *g, struct error *e)
     return rc;
 }
 
+/* What the tool left may be about a version that its ledger does not name. */
+static int look_at_mark(struct settling *g, bool *ret_open, struct error *e)
+{
+    struct db_ledger ledger = {0};
+    bool down = false;
+    int format = (int)g->format->kind;
+    int rc = db_ledger_read(g->session, g->session->arena, format, NULL, &ledger, e);
+    if (rc == 0 && db_ledger_marks(&ledger, g->item, format, &down)) {
+        *ret_open = g->mark = true;
+        g->down = g->down || down;
+    }
+    return rc;
+}
+
 static int look(struct settling *g, struct error *e)
 {
     struct db_unsettled *list = NULL;
@@ -180,6 +194,9 @@ static int look(struct settling *g, struct error *e)
             g->down = g->down || list[i].down;
             g->mark = g->mark || list[i].mark != NULL;
         }
+    }
+    if (rc == 0 && count == 1 && !list[0].ours) {
+        rc = look_at_mark(g, &open, e);
     }
     if (rc == 0 && !open) {
         return error_set(e, E_NOT_FOUND,

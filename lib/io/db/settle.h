@@ -21,6 +21,7 @@ struct db_unsettled {
     const char *run, *step, *at; /* whose and since when; NULL: not known */
     int64_t backend_pid;         /* the server's process that ran it; 0: not known */
     const char *mark;            /* what the tool's ledger says of it; NULL: nothing */
+    const char *or_down; /* the tool's mark may be about this one's way down instead; NULL */
 };
 
 enum db_answer { DB_ANSWER_RETRY, DB_ANSWER_APPLIED, DB_ANSWER_REVERTED, DB_ANSWER_DOWN };
