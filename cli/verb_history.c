@@ -8,14 +8,14 @@
 
 /* ---- the runs ---- */
 
-json_t *run_json(const Lockstep__V1__RunSummary *s)
+json_t *run_json(const Lockstep__V1__RunSummary *run)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o}", "run",
-                     json_text(s->run), "cluster", json_text(s->cluster), "plan_id",
-                     json_text(s->plan_id), "from", json_text(s->from), "to", json_text(s->to),
-                     "state", json_text(s->state), "why", json_text(s->why), "who",
-                     json_text(s->who), "started_ms", (json_int_t)s->started_ms, "ended_ms",
-                     (json_int_t)s->ended_ms, "takes_back", json_text(s->takes_back));
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o}", "run", json_text(run->run),
+        "cluster", json_text(run->cluster), "plan_id", json_text(run->plan_id), "from",
+        json_text(run->from), "to", json_text(run->to), "state", json_text(run->state), "why",
+        json_text(run->why), "who", json_text(run->who), "started_ms", (json_int_t)run->started_ms,
+        "ended_ms", (json_int_t)run->ended_ms, "takes_back", json_text(run->takes_back));
 }
 
 static void print_runs(struct context *c, const Lockstep__V1__HistoryReply *reply)

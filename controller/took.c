@@ -142,6 +142,7 @@ static struct stored_took line_of(const struct took *t, const struct sample *s, 
 {
     const struct kind *kind = &t->kinds[s->kind];
     int64_t sum = 0;
+    assert(count > 0);
     for (size_t i = 0; i < count; i++) {
         sum += s[i].ms;
     }

@@ -169,8 +169,9 @@ static struct service_place place_of(struct scratch *s, const char *script)
 /* The first line of what the service has said since its start: a process id. */
 static pid_t said_pid(const struct service_place *place)
 {
-    for (int i = 0; i < 2000 && !strchr(service_log_tail(place, 1000), '\n'); i++)
+    for (int i = 0; i < 2000 && !strchr(service_log_tail(place, 1000), '\n'); i++) {
         usleep(10 * 1000);
+    }
     return (pid_t)atoi(service_log_tail(place, 1000));
 }
 
