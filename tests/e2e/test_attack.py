@@ -50,8 +50,7 @@ def messages(tmp_path_factory):
 
 @pytest.fixture
 def home(tmp_path):
-    (tmp_path / "home").mkdir()
-    with Lockstep(["app-1"], top=tmp_path / "home", keep=True) as ls:
+    with Lockstep(["app-1"], top=tmp_path, keep=True) as ls:
         yield ls
 
 

@@ -41,7 +41,7 @@ class Fleet:
         test = Member(top / "eu-test", "eu-test")
         self.members = [test] + [Member(top / name, name, test.artifacts)
                                  for name in ("eu-1", "us-1")]
-        self.ls = Lockstep([member.node for member in self.members], top=top / "home", keep=True)
+        self.ls = Lockstep([member.node for member in self.members], top=top, keep=True)
 
     def __getitem__(self, name):
         return next(member for member in self.members if member.name == name)
