@@ -35,7 +35,10 @@ static void a_million_steps_hold_and_all_but_rare_edges_are_taken(void **state U
         }
     }
     size_t never = coverage_never(&coverage, true);
-    assert_true(never <= RARE_EDGES_MAX || share(STEPS) < STEPS);
+    if (share(STEPS) < STEPS) {
+        return; /* so few steps do not come everywhere: the plain build's million must */
+    }
+    assert_true(never <= RARE_EDGES_MAX);
     for (int rule = 0; rule < RULE_MACHINE; rule++) {
         if (coverage.checks[rule] == 0) {
             fail_msg("never checked: %s", rule_name((enum rule)rule));
