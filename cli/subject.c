@@ -2,6 +2,7 @@
 #include "cli/subject.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/bundle.h"
 #include "cli/output.h"
@@ -18,12 +19,20 @@ static size_t without_newline(const char *text, size_t len)
     return len;
 }
 
+/* A cluster's name, and no file of that name: a directory may well be called as its cluster is. */
+static bool is_cluster_name(const char *operand)
+{
+    struct stat st;
+    return str_is_name(operand) && strchr(operand, '.') == NULL &&
+           (stat(operand, &st) < 0 || S_ISDIR(st.st_mode));
+}
+
 int subject_read(struct context *c, const char *operand, struct subject *ret)
 {
     struct error e = {0};
     char *text = NULL;
     size_t len = 0;
-    if (!file_exists(operand) && str_is_name(operand) && strchr(operand, '.') == NULL) {
+    if (is_cluster_name(operand)) {
         *ret = (struct subject){.cluster = operand};
         return 0;
     }
