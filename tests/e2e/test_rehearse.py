@@ -138,7 +138,8 @@ def test_a_migration_that_fails_on_the_clone_is_a_report_and_no_time(tmp_path, p
         done = ls.run("rehearse", "--database", file)
         assert done.code == EXIT_FAILED and "000003_c.up.sql" in done.err and "nowhere" in done.err
         assert "failed" in done.out and clones(postgres) == []
-        assert ", migrations about " in ls.ok("plan", file).out and " for 1 of 2" in ls.ok("plan", file).out
+        # Beside the step that migrates: the script that failed has no time.
+        assert " for 1 of 2" in ls.ok("plan", file).out
 
 
 # ---- who may, and when ----

@@ -1,21 +1,27 @@
 """`lockstep rehearse PLAN`: what it tells of a step's failure is what the real run then comes to."""
 
+from harness import wait_until
+
 CLUSTER = "guestbook-demo"
 
-# Fails where the file `closed` lies; app-1 is the first of its set, as in a rehearsal.
+# Fails where the file `closed` lies, and waits where `hold` does; app-1 is the first of its set, as in a rehearsal.
 GATE = """\
   - name: gate
     when: { direction: up, hop_to: "1.1.0" }
     scope: node
     after: swapped
     do:
-      - run: { command: [/bin/sh, -c, '[ ! -e "${node.dir}/closed" ]'], tree: none }
+      - run: { command: [/bin/sh, -c, 'cd "${node.dir}"; [ ! -e closed ] || exit 1; while [ -e hold ]; do sleep 0.05; done'], tree: none }
 """
 WORDS = {"retry": (), "skip": ("--at", "app-1"), "exclude": ("app-1",), "rollback": (), "abort": ()}
 
 
 def rehearsed(ls, plan, *options):
     return ls.ok("rehearse", plan, *options, "--json").json()
+
+
+def newest(ls):
+    return ls.ok("--json", "history", CLUSTER).json()["runs"][0]
 
 
 def find(rehearsal, step, hop=0):
@@ -32,9 +38,13 @@ def test_a_failure_comes_to_what_its_rehearsal_said(make_site, start, tmp_path):
     assert told["place"] == "app-1" and told["databases"][0]["schema"] == "2"
 
     (site.node_dir("app-1") / "closed").touch()
-    assert ls.run("apply", plan).code != 0
-    run = ls.ok("--json", "history", CLUSTER).json()["runs"][0]
-    assert run["state"] == told["state"] == "paused"
+    for name in ("app-2", "app-3"):
+        (site.node_dir(name) / "hold").touch()  # as in a rehearsal, they are no further when app-1 fails
+    apply = ls.start("apply", plan)
+    wait_until("the run is paused", lambda: newest(ls)["state"] == told["state"] == "paused")
+    for name in ("app-2", "app-3"):
+        (site.node_dir(name) / "hold").unlink()
+    assert apply.wait(timeout=60) == 3, apply.stdout.read()
     assert len(site.ledger()) == 2
     for node in told["nodes"]:
         status, _ = site.health(node["name"])
